@@ -1,0 +1,1 @@
+"""Generative image models, built and measured."""

@@ -1,0 +1,1 @@
+"""How good is it: measures that take arrays and functions, and know no chapter."""

@@ -1,0 +1,132 @@
+"""The judge: a small classifier of real pictures that looks at generated ones.
+
+    x (B, 28, 28, 1) --4 convolutions, mean--> features (B, 64) --> logits (B, 10)
+
+It was trained once, on the full real training set, by `recipes/judge.py`; its
+weights come with the package. Three rules keep it worth something. Nothing that it
+scores was trained, chosen or stopped by it. Its own accuracy on real test pictures
+(`accuracy_on_test`) stands beside whatever it says. And it has only ever seen real
+pictures: asked about nonsense it still names a class, often with confidence, so its
+confidence is to be read beside its confidence on real ones.
+"""
+
+from importlib import resources
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from gencourse.layers import Conv
+
+
+class Judge(nnx.Module):
+    """Pictures (B, 28, 28, 1), float in [0, 1] -> logits (B, 10).
+
+    With `training=True` its BatchNorms use the batch's statistics and update their
+    running ones; otherwise they use the running ones and nothing moves.
+    """
+
+    def __init__(self, classes=10, training=False, *, rngs: nnx.Rngs):
+        def norm(width):
+            still = not training
+            return nnx.BatchNorm(
+                width, use_running_average=still, momentum=0.9, rngs=rngs
+            )
+
+        self.conv1 = Conv(1, 32, (3, 3), use_bias=False, rngs=rngs)
+        self.norm1 = norm(32)
+        self.conv2 = Conv(32, 64, (3, 3), strides=2, use_bias=False, rngs=rngs)
+        self.norm2 = norm(64)
+        self.conv3 = Conv(64, 64, (3, 3), use_bias=False, rngs=rngs)
+        self.norm3 = norm(64)
+        self.conv4 = Conv(64, 128, (3, 3), strides=2, use_bias=False, rngs=rngs)
+        self.norm4 = norm(128)
+        self.squeeze = nnx.Linear(128, 64, rngs=rngs)
+        self.classes = nnx.Linear(64, classes, rngs=rngs)
+
+    def features(self, x):
+        x = nnx.relu(self.norm1(self.conv1(x)))  # (B, 28, 28, 32)
+        x = nnx.relu(self.norm2(self.conv2(x)))  # (B, 14, 14, 64)
+        x = nnx.relu(self.norm3(self.conv3(x)))  # (B, 14, 14, 64)
+        x = nnx.relu(self.norm4(self.conv4(x)))  # (B, 7, 7, 128)
+        x = x.mean(axis=(1, 2))  # (B, 128)
+        return nnx.relu(self.squeeze(x))  # (B, 64)
+
+    def __call__(self, x):
+        return self.classes(self.features(x))  # (B, 10)
+
+
+def load_judge(name):
+    """The judge of the set `name`; its weights come with the package.
+
+    Its attribute `accuracy_on_test` is the share of the full official test set, all
+    10,000 real pictures, that it names rightly.
+
+    Raises:
+      ValueError: where there is no judge of that name.
+    """
+    folder = resources.files("gencourse.metrics") / "judges"
+    known = sorted(p.name.removesuffix(".npz") for p in folder.iterdir())
+    if name not in known:
+        raise ValueError(f"There is no judge of {name!r}; there are: {known}.")
+    with (folder / f"{name}.npz").open("rb") as file, np.load(file) as saved:
+        judge = Judge(rngs=nnx.Rngs(0))
+        judge.accuracy_on_test = float(saved["accuracy_on_test"])
+        state = nnx.to_flat_state(nnx.state(judge))
+        for path, variable in state:
+            variable[...] = jnp.asarray(saved["/".join(path)], jnp.float32)
+        nnx.update(judge, nnx.from_flat_state(state))
+    return judge
+
+
+def save_judge(path, judge, accuracy_on_test):
+    """Write the weights, in half precision, and the accuracy beside them."""
+    state = nnx.to_flat_state(nnx.state(judge))
+    arrays = {"/".join(p): np.asarray(v[...], np.float16) for p, v in state}
+    np.savez(path, accuracy_on_test=np.float64(accuracy_on_test), **arrays)
+
+
+def probabilities(judge, images):
+    """What the judge thinks: (N, 10), float32, each row sums to 1.
+
+    Args:
+      images: (N, 28, 28, 1), or (N, 32, 32, 1) whose margin of 2 is cut off (it is
+        padding); float in [0, 1].
+    """
+    return _in_chunks(_probabilities, judge, images)
+
+
+def features(judge, images):
+    """The judge's last hidden layer: (N, 64), float32. `images` as above."""
+    return _in_chunks(_features, judge, images)
+
+
+@nnx.jit
+def _probabilities(judge, x):
+    return nnx.softmax(judge(x))
+
+
+@nnx.jit
+def _features(judge, x):
+    return judge.features(x)
+
+
+def _in_chunks(f, judge, images, size=1000):
+    shape = np.shape(images)
+    if len(shape) != 4 or shape[1:] not in [(28, 28, 1), (32, 32, 1)]:
+        raise ValueError(
+            f"The judge looks at pictures (N, 28, 28, 1) or (N, 32, 32, 1); "
+            f"given {shape}."
+        )
+    low, high = float(images.min()), float(images.max())
+    if not (jnp.issubdtype(images.dtype, jnp.floating) and 0 <= low and high <= 1):
+        raise ValueError(
+            f"The judge looks at floats in [0, 1]; given {images.dtype} in "
+            f'[{low:g}, {high:g}]. Scale bytes with data.scale(images, "unit").'
+        )
+    margin = (shape[1] - 28) // 2
+    images = images[:, margin : margin + 28, margin : margin + 28]
+    parts = [
+        f(judge, jnp.asarray(images[i : i + size])) for i in range(0, shape[0], size)
+    ]
+    return np.concatenate(parts)

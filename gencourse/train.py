@@ -1,0 +1,238 @@
+"""fit(): the one training loop of the course.
+
+    data --shuffle, cut--> batch --step--> metrics, and the objects have moved
+
+It calls a chapter's `train_step(*objects, batch, key, **scalars)`, which returns a
+dict of scalars, and knows nothing else of the chapter. What it adds to a bare loop
+over the step: an epoch's shuffle, progress, metrics that stay on the device until
+they are read, a stop when a loss is not finite, and Ctrl-C without loss.
+"""
+
+import contextlib
+import functools
+import inspect
+import signal
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from tqdm import tqdm
+
+READ_EVERY = 50  # steps between two readings of the metrics, or one second
+
+
+class NotFinite(FloatingPointError):
+    """A metric became NaN or infinite. `step` is the first bad one, counted from 1;
+    `history` holds all that was read."""
+
+    def __init__(self, message, step, history):
+        super().__init__(message)
+        self.step, self.history = step, history
+
+
+def fit(
+    step,
+    objects,
+    data,
+    *,
+    batch_size,
+    key,
+    steps=None,
+    epochs=None,
+    transform=None,
+    progress=True,
+    **scalars,
+):
+    """Train `objects` in place by calling `step` on shuffled batches of `data`.
+
+    Args:
+      step: `step(*objects, batch, key, **scalars) -> dict of scalars`, jitted with
+        `nnx.jit` or not: fit compiles the plain function its own, faster way.
+      objects: a tuple of models and optimizers, in the order that `step` takes.
+      data: an array (N, ...), or a tuple or dict of such arrays with one N. Batches
+        have the same structure. The remainder of N / batch_size sits out an epoch.
+      batch_size: rows a step.
+      key: a `jax.random.key`. The same key gives the same bits on one machine.
+      steps, epochs: how long to train; give one of the two.
+      transform: a function of the batch, compiled into the step. It lets a large
+        set stay uint8 until a batch is cut.
+      progress: show a bar with the metrics and the time left. The environment
+        variable TQDM_DISABLE=1 silences every bar.
+      **scalars: passed to `step` by name. A number, or a function of the number of
+        steps done, such as an Optax schedule: neither recompiles the step.
+
+    Returns:
+      The history: a dict from each metric's name to float32 (steps done,). After
+      Ctrl-C it is shorter, and the objects are as the last finished step left them.
+
+    Raises:
+      ValueError: on data, batch_size, steps or key that cannot be meant.
+      NotFinite: at the next reading after a metric became NaN or infinite.
+    """
+    plain = inspect.unwrap(step)
+    n, steps, per_epoch = _check_arguments(
+        objects, data, batch_size, key, steps, epochs
+    )
+    _check_data(plain, data, transform, batch_size)
+
+    # Split once and carry the leaves: merging inside the compiled function costs
+    # nothing, while nnx.jit walks the objects again at every step. The carry is
+    # donated (its memory is used again), so it must be ours: hence the copy.
+    graphdef, state = nnx.split(tuple(objects))
+    leaves, treedef = jax.tree.flatten(state)
+    functions = tuple((k, f) for k, f in scalars.items() if callable(f))
+    numbers = {k: jnp.float32(v) for k, v in scalars.items() if not callable(v)}
+    advance, names = _compile(
+        plain, graphdef, treedef, batch_size, transform, functions
+    )
+    carry = [jnp.copy(leaf) for leaf in leaves], jnp.uint32(0)
+    data = jax.tree.map(jnp.asarray, data)
+    order_key, step_key = jax.random.split(key)
+
+    read = []  # metrics on the host: arrays (steps, metrics)
+    waiting = []  # metrics still on the device: one (metrics,) a step
+    seen = time.monotonic()
+    bar = tqdm(total=steps, unit="step", disable=None if progress else True)
+    try:
+        with bar, _interrupt() as interrupted:
+            for i in range(steps):
+                at = i % per_epoch
+                if at == 0:
+                    order = _shuffle(order_key, i // per_epoch, n)
+                carry, metrics = advance(carry, data, order, at, step_key, numbers)
+                waiting.append(metrics)
+                stop = interrupted or i + 1 == steps
+                late = len(waiting) >= READ_EVERY or time.monotonic() - seen > 1
+                if stop or late:
+                    read.append(np.stack(jax.device_get(waiting)))
+                    _check_finite(names, read, steps)
+                    bar.set_postfix(dict(zip(names, read[-1][-1], strict=True)))
+                    bar.update(len(waiting))
+                    waiting, seen = [], time.monotonic()
+                if stop:
+                    break
+    finally:
+        nnx.update(tuple(objects), jax.tree.unflatten(treedef, carry[0]))
+    history = _history(names, read)
+    if interrupted:
+        print(f"Stopped by hand after step {i + 1} of {steps}.")
+    return history
+
+
+@functools.lru_cache(maxsize=8)  # a second fit of the same objects compiles nothing
+def _compile(step, graphdef, treedef, batch_size, transform, functions):
+    names = []  # the metrics' names, filled in when the step is traced
+
+    def advance(carry, data, order, at, key, numbers):
+        leaves, count = carry
+        objects = nnx.merge(graphdef, jax.tree.unflatten(treedef, leaves))
+        rows = jax.lax.dynamic_slice(order, (at * batch_size,), (batch_size,))
+        batch = jax.tree.map(lambda a: a[rows], data)
+        batch = transform(batch) if transform else batch
+        annealed = {name: f(count) for name, f in functions}
+        key = jax.random.fold_in(key, count)
+        metrics = step(*objects, batch, key, **numbers, **annealed)
+        names[:] = metrics
+        after, state = nnx.split(objects)
+        if after != graphdef:
+            raise ValueError(
+                "The step changed the structure of its objects, not only their "
+                "numbers: it set or removed an attribute. fit cannot carry that."
+            )
+        metrics = jnp.stack([jnp.asarray(m, jnp.float32) for m in metrics.values()])
+        return (jax.tree.leaves(state), count + 1), metrics
+
+    return jax.jit(advance, donate_argnums=0), names
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _shuffle(key, epoch, n):
+    return jax.random.permutation(jax.random.fold_in(key, epoch), n)
+
+
+@contextlib.contextmanager
+def _interrupt():
+    """Turn the first Ctrl-C into a true value; the second is an ordinary one."""
+    interrupted = []
+
+    def note(*_):
+        interrupted.append(True)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    try:
+        before = signal.signal(signal.SIGINT, note)
+    except ValueError:  # not in the main thread, where no Ctrl-C arrives
+        yield interrupted
+        return
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _history(names, read):
+    columns = np.concatenate(read).T
+    return {name: column.copy() for name, column in zip(names, columns, strict=True)}
+
+
+def _check_finite(names, read, steps):
+    bad = ~np.isfinite(read[-1])
+    if not bad.any():
+        return
+    row, column = np.argwhere(bad)[0]
+    at = sum(len(r) for r in read[:-1]) + row + 1
+    raise NotFinite(
+        f"{names[column]} became {read[-1][row, column]} at step {at} of {steps}. "
+        f"Usual causes: a learning rate that is too high, a logarithm or a division "
+        f"of 0, pixels outside the loss's range. The objects hold what training "
+        f"made of them: make new ones before you train again. The history up to "
+        f"here is in the exception's .history.",
+        step=int(at),
+        history=_history(names, read),
+    )
+
+
+def _check_arguments(objects, data, batch_size, key, steps, epochs):
+    """(rows in data, steps to do, steps an epoch), or a ValueError."""
+    if not isinstance(objects, (tuple, list)):
+        raise ValueError(
+            f"objects is a tuple such as (model, optimizer), in the order that the "
+            f"step takes them; given {type(objects).__name__}."
+        )
+    if not (
+        isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    ):
+        raise ValueError(f"key is a jax.random.key(seed); given {key!r}.")
+    sizes = {np.shape(a)[0] if np.ndim(a) else None for a in jax.tree.leaves(data)}
+    if len(sizes) != 1 or None in sizes:
+        raise ValueError(
+            f"data is one array (N, ...) or several of the same N; given "
+            f"{jax.tree.map(np.shape, data)}."
+        )
+    n = sizes.pop()
+    if not 1 <= batch_size <= n:
+        raise ValueError(
+            f"batch_size is {batch_size} and there are {n} rows of data: "
+            f"it must lie between 1 and {n}."
+        )
+    if (steps is None) == (epochs is None):
+        raise ValueError("Say how long to train: either steps=... or epochs=...")
+    per_epoch = n // batch_size
+    steps = steps if epochs is None else epochs * per_epoch
+    if steps != int(steps) or steps < 1:
+        raise ValueError(f"There is no training for {steps} steps: give 1 or more.")
+    return n, int(steps), per_epoch
+
+
+def _check_data(step, data, transform, batch_size):
+    """Let the chapter's own check look at the data, before anything is compiled."""
+    module = sys.modules.get(step.__module__)
+    check = getattr(module, "check", None)
+    if step.__module__ == "__main__" or check is None:
+        return  # a step written in a notebook has no check
+    if transform:
+        data = transform(jax.tree.map(lambda a: a[:batch_size], data))
+    check(data)

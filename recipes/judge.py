@@ -1,0 +1,98 @@
+"""How the judges were made: `python recipes/judge.py fashion_mnist`.
+
+Trains `metrics.judge.Judge` on the full real training set and writes its weights to
+gencourse/metrics/judges/. The test set is looked at once, after training, for the
+accuracy that is stored beside the weights. Needs the prepared set:
+`python -m gencourse data prepare fashion_mnist`.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+
+from gencourse import data
+from gencourse.metrics import judge as judges
+from gencourse.train import fit
+
+FLIP = {"fashion_mnist": True, "mnist": False}  # a mirrored 3 is no digit
+JUDGES = Path(judges.__file__).parent / "judges"
+
+
+def augment(x, key, flip):
+    """Shift each picture by up to two pixels each way; mirror every second one."""
+    key_shift, key_flip = jax.random.split(key)
+    corners = jax.random.randint(key_shift, (len(x), 2), 0, 5)
+    padded = jnp.pad(x, ((0, 0), (2, 2), (2, 2), (0, 0)))
+
+    def cut(picture, corner):
+        return jax.lax.dynamic_slice(picture, (corner[0], corner[1], 0), (28, 28, 1))
+
+    x = jax.vmap(cut)(padded, corners)
+    mirrored = jax.random.bernoulli(key_flip, 0.5, (len(x), 1, 1, 1)) & flip
+    return jnp.where(mirrored, x[:, :, ::-1], x)
+
+
+def train_step(judge, optimizer, batch, key, flip):
+    x, labels = batch
+    x = augment(x.astype(jnp.float32) / 255, key, flip > 0)
+
+    def loss_fn(judge):
+        logits = judge(x)
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        return losses.mean(), (logits.argmax(-1) == labels).mean()
+
+    (loss, right), grads = nnx.value_and_grad(loss_fn, has_aux=True)(judge)
+    optimizer.update(judge, grads)
+    return {"loss": loss, "accuracy": right}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("name", choices=sorted(FLIP))
+    parser.add_argument("--epochs", type=int, default=16)
+    parser.add_argument("--data-dir")
+    args = parser.parse_args()
+
+    train = data.load(args.name, "train", full=True, data_dir=args.data_dir)
+    test = data.load(args.name, "test", full=True, data_dir=args.data_dir)
+    steps = args.epochs * (len(train[0]) // 128)
+    rate = optax.cosine_onecycle_schedule(steps, 4e-3)
+    judge = judges.Judge(training=True, rngs=nnx.Rngs(0))
+    optimizer = nnx.Optimizer(
+        judge, optax.adamw(rate, weight_decay=1e-2), wrt=nnx.Param
+    )
+    start = time.time()
+    history = fit(
+        train_step,
+        (judge, optimizer),
+        train,
+        batch_size=128,
+        steps=steps,
+        key=jax.random.key(1),
+        flip=float(FLIP[args.name]),
+    )
+    print(f"training accuracy at the end: {history['accuracy'][-400:].mean():.4f}")
+
+    JUDGES.mkdir(exist_ok=True)
+    path = JUDGES / f"{args.name}.npz"
+    judges.save_judge(path, judge, accuracy_on_test=0)
+    stored = judges.load_judge(args.name)  # in half precision, as it will be used
+    p = judges.probabilities(stored, data.scale(test[0], "unit"))
+    accuracy = float((p.argmax(-1) == test[1]).mean())
+    judges.save_judge(path, judge, accuracy)
+    losses = -np.log(p[np.arange(len(p)), test[1]])
+    print(
+        f"{args.name}: {accuracy:.4f} of the 10,000 test pictures, cross-entropy "
+        f"{losses.mean():.4f}, mean confidence {p.max(-1).mean():.4f}; "
+        f"{path.stat().st_size:,} bytes; {time.time() - start:.0f} s"
+    )
+
+
+if __name__ == "__main__":
+    main()
