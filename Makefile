@@ -1,0 +1,92 @@
+# The course's commands; `make` alone lists them. Each says what it does.
+#   make lab PYTHON=python3.12        with another Python, 3.11 to 3.13
+#   make test ARGS="-k house"         more for pytest
+#   make chapters NB=chapters/01_autoencoder.ipynb
+#   make results NAMES=autoencoder.fashion_mnist.test_bce
+
+PY := .venv/bin/python
+READY := .venv/.ready
+NB ?= $(wildcard chapters/*.ipynb solutions/*.ipynb)
+BUDGET ?= laptop
+EXTRAS := --extra lab --extra test --extra grade
+# The first Python on this machine that will do, and that can make a .venv.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
+  $$p -c "$(FITS)" >/dev/null 2>&1 && { echo $$p; break; }; done)
+FITS := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+
+# A .venv that is half made, was moved, or has lost its Python is made again.
+ifneq ($(shell $(PY) -c "print(open('$(READY)').read().strip())" 2>/dev/null),$(CURDIR))
+  $(shell rm -f $(READY))
+endif
+
+.PHONY: help lab env test lint chapters exercises quotes results bench lock clean
+
+help: ## list these commands
+	@sed -n 's/^\([a-z]*\):.*## /make \1: /p' Makefile
+
+lab: env ## set up, then open JupyterLab at chapter 1
+	@echo "Opening JupyterLab at chapter 1; Ctrl-C here ends it."
+	@$(PY) -m jupyterlab $(AS_ROOT) $(GENCOURSE_LAB_ARGS) chapters/01_autoencoder.ipynb
+AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root) # containers: Jupyter asks for it
+
+env: $(READY) ## set up alone: .venv with the locked packages and gencourse
+
+test: env ## set up, then run every test, notebooks too: minutes on two cores
+	@echo "Running the tests, every notebook in its smallest budget: some minutes."
+	@$(PY) -m pytest $(ARGS)
+
+lint: env ## style, and that nothing generated is stale
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) tools/notebooks.py quotes --check
+	$(PY) tools/notebooks.py exercises --check
+
+chapters: env ## run chapters and solutions in place: up to 5 minutes each
+	$(PY) tools/notebooks.py run --budget $(BUDGET) $(NB)
+	$(PY) tools/notebooks.py exercises
+
+exercises: env ## make exercises/ from solutions/
+	$(PY) tools/notebooks.py exercises
+
+quotes: env ## fill the figures quoted in prose from results/results.json
+	$(PY) tools/notebooks.py quotes
+
+results: env ## measure again what the prose quotes: long
+	$(PY) results/measure.py $(NAMES)
+	$(PY) tools/notebooks.py quotes
+
+bench: env ## the loop against a bare one
+	$(PY) benchmarks/loop.py
+
+lock: env ## resolve requirements.lock anew; UPGRADE=--upgrade for newer packages
+	rm -rf build/uv && $(PY) -m venv build/uv && build/uv/bin/python -m pip -q install uv
+	env -u UV_INDEX -u UV_INDEX_URL -u UV_DEFAULT_INDEX -u UV_EXTRA_INDEX_URL \
+	  build/uv/bin/uv pip compile pyproject.toml $(EXTRAS) $(UPGRADE) -q -p 3.11 \
+	  --universal --fork-strategy fewest --generate-hashes --no-annotate --no-header \
+	  -o requirements.lock
+
+clean: ## remove .venv and caches, never data or results
+	rm -rf .venv build dist .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# JupyterLab's own question about news would be the first thing that a learner sees.
+SETTINGS := .venv/share/jupyter/lab/settings
+NO_NEWS := {"@jupyterlab/apputils-extension:notification": \
+  {"fetchNews": "false", "checkForUpdates": false}}
+
+$(READY): requirements.lock pyproject.toml
+	@if [ -f $@ ]; then echo "Bringing .venv up to date with requirements.lock."; \
+	elif $(or $(PYTHON),false) -c "$(FITS)" 2>/dev/null; then \
+	  echo "Making .venv with $(PYTHON): 1.5 GB to fetch and unpack, 2 to 10 minutes."; \
+	  rm -rf .venv && $(PYTHON) -m venv .venv; \
+	else \
+	  echo "Python 3.11, 3.12 or 3.13 with venv is needed$(if $(PYTHON),; $(PYTHON) is not)."; \
+	  echo "Debian, Ubuntu: apt install python3 python3-venv; elsewhere python.org."; \
+	  echo "Have one already? Name it: make lab PYTHON=/path/to/python3.11"; exit 1; \
+	fi
+	@rm -f $@
+	@[ -t 1 ] || quiet=-q; export PIP_DISABLE_PIP_VERSION_CHECK=1; set -e; \
+	$(PY) -m pip install $$quiet --require-hashes -r requirements.lock; \
+	$(PY) -m pip install -q --no-deps --no-build-isolation -e .; \
+	mkdir -p $(SETTINGS) && echo '$(NO_NEWS)' > $(SETTINGS)/overrides.json
+	@echo "$(CURDIR)" > $@ && echo "Ready: .venv"
