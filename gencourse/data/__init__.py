@@ -1,0 +1,7 @@
+"""Pictures to learn from: real ones, embedded, and whole sets from TFDS."""
+
+from gencourse.data.load import load
+from gencourse.data.scale import pad, scale, unscale
+from gencourse.data.sets import DataError, classes
+
+__all__ = ["DataError", "classes", "load", "pad", "scale", "unscale"]
