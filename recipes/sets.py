@@ -14,24 +14,23 @@ from pathlib import Path
 
 import numpy as np
 
-from gencourse.data import originals
 from gencourse.data.load import EMBEDDED
+from gencourse.data.originals import locate, read
 from gencourse.data.sets import SETS
-
-PER_CLASS = {"train": 1000, "test": 200}
 
 
 def choose(labels, n: int):
-    """The positions of the first n of each class, in order."""
+    """The positions of n pictures, the first of each class, in order."""
     classes = np.unique(labels)
-    return np.sort(np.concatenate([np.flatnonzero(labels == c)[:n] for c in classes]))
+    firsts = [np.flatnonzero(labels == c)[: n // len(classes)] for c in classes]
+    return np.sort(np.concatenate(firsts))
 
 
 def make(name: str, folder: Path, target: Path):
     """Write the embedded part of one set; its originals are verified on the way."""
     arrays = {}
-    for split, (images, labels) in originals.read(name, folder / name).items():
-        chosen = choose(labels, PER_CLASS[split])
+    for split, (images, labels) in read(name, locate(name, folder / name)).items():
+        chosen = choose(labels, SETS[name].embedded[split])
         arrays[f"{split}_images"] = images[chosen]
         arrays[f"{split}_labels"] = labels[chosen].astype(np.uint8)
     np.savez_compressed(target, **arrays)

@@ -7,6 +7,7 @@ importing TFDS takes seconds.
 import hashlib
 import importlib.util
 import json
+import logging
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gencourse.data import sets
-from gencourse.data.sets import DataError
+from gencourse.data.sets import DataError, NotPrepared
 
 
 class Prepared(NamedTuple):
@@ -31,6 +32,11 @@ def home(data_dir=None) -> Path:
     return Path(data_dir or default).expanduser()
 
 
+def existing(path: Path) -> Path:
+    """The path itself, or the nearest folder above it that exists."""
+    return next(p for p in (path, *path.absolute().parents) if p.exists())
+
+
 def find(name: str, data_dir=None) -> Prepared:
     """Where the set is. Raises DataError with the command to give if it is not."""
     entry = sets.find(name)
@@ -41,7 +47,7 @@ def find(name: str, data_dir=None) -> Prepared:
         kind = json.loads(text).get("fileFormat", "tfrecord")
     except FileNotFoundError:
         where = f" --data-dir {data_dir}" if data_dir else ""
-        raise DataError(
+        raise NotPrepared(
             f"{entry.title} is not prepared in {home(data_dir)}. To prepare it, once:\n"
             f"  python -m gencourse data prepare {name}{where}"
         ) from None
@@ -76,11 +82,16 @@ def read(name: str, split: str, prepared: Prepared) -> tuple[np.ndarray, np.ndar
 def _read_array_record(name, split, prepared):
     import tensorflow_datasets as tfds
 
-    entry = sets.find(name)
-    source = tfds.builder_from_directory(prepared.folder).as_data_source(split)
-    images = np.empty((len(source), *entry.shape), np.uint8)
-    labels = np.empty(len(source), np.int32)
-    for i in range(len(source)):
-        example = source[i]
-        images[i], labels[i] = example["image"], example["label"]
+    logger = logging.getLogger("absl")  # where TFDS would recommend OpenCV
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        source = tfds.builder_from_directory(prepared.folder).as_data_source(split)
+        images = np.empty((len(source), *sets.find(name).shape), np.uint8)
+        labels = np.empty(len(source), np.int32)
+        for i in range(len(source)):
+            example = source[i]
+            images[i], labels[i] = example["image"], example["label"]
+    finally:
+        logger.setLevel(level)
     return images, labels

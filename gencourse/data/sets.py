@@ -13,6 +13,10 @@ class DataError(RuntimeError):
     """A data set cannot be had; the message says why and what to do."""
 
 
+class NotPrepared(DataError):
+    """The whole set is not there yet; the message names the command that makes it."""
+
+
 class Set(NamedTuple):
     """One data set, as tensorflow-datasets (TFDS) knows it."""
 
@@ -26,8 +30,10 @@ class Set(NamedTuple):
     folders: tuple[str, ...] = ()  # where, below the given one, files may lie as well
     archive: str = ""  # an original tar file that holds them
     debian: str = ""  # where a Debian package puts them
-    embedded: bool = False  # does a part of it come with gencourse?
+    embedded: dict[str, int] = {}  # by split, of those that come with gencourse
 
+
+PART = {"train": 10_000, "test": 2_000}  # embedded, as many of each class
 
 _IDX_FILES = (
     ("train", "train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -59,7 +65,7 @@ SETS = {
         ),
         folders=("fashion_mnist", "fashion-mnist"),
         debian="/usr/share/datasets/fashion-mnist",
-        embedded=True,
+        embedded=PART,
     ),
     "mnist": Set(
         title="MNIST",
@@ -75,7 +81,7 @@ SETS = {
             "27ae3e4e09519cfbb04c329615203637",
         ),
         folders=("mnist",),
-        embedded=True,
+        embedded=PART,
     ),
     "cifar10": Set(
         title="CIFAR-10",
