@@ -29,7 +29,7 @@ TOP = {
     for i, name in enumerate(CHAPTERS)
 }
 # What it may import besides, inside the function that needs it.
-INSIDE = {"data": HEAVY | {"PIL", "tqdm", "etils"}, "plot": {"IPython"}}
+INSIDE = {"data": HEAVY | {"PIL", "tqdm", "etils", "psutil"}, "plot": {"IPython"}}
 ANYTHING = {"notebook", "__main__"}
 FILES = sorted(p.relative_to(PACKAGE) for p in PACKAGE.rglob("*.py"))
 

@@ -1,0 +1,99 @@
+"""Every chapter and solution runs from top to bottom, and its asserts mean something.
+
+Run in the smoke budget, in kernels of their own. What a run is compared with: the
+committed output of cells tagged `nbval-check-output`; pictures, which must not be
+blank. Cells tagged `must-fail-untrained` are run once more with a training that
+changes nothing, and every assert in them has to fail.
+"""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from tools import notebooks
+
+ROOT = Path(__file__).resolve().parent.parent
+TESTS = ROOT / "tests"
+CHAPTERS = sorted(ROOT.glob("chapters/*.ipynb"))
+NOTEBOOKS = CHAPTERS + sorted(ROOT.glob("solutions/*.ipynb"))
+TAG = "must-fail-untrained"
+
+# Put before a chapter's first cell: fit does its work, then takes it back.
+IDLE = """\
+import functools as _functools
+import gencourse.train as _train
+import jax as _jax
+import jax.numpy as _jnp
+from flax import nnx as _nnx
+
+def _idle(fit):
+    @_functools.wraps(fit)
+    def wrapper(step, objects, *args, **kwargs):
+        before = [_jax.tree.map(_jnp.copy, _nnx.state(o)) for o in objects]
+        history = fit(step, objects, *args, **kwargs)
+        for thing, state in zip(objects, before):
+            _nnx.update(thing, state)
+        return history
+    return wrapper
+
+_train.fit = _idle(_train.fit)
+"""
+
+
+def name(path):
+    return f"{path.parent.name}/{path.stem}"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_a_notebook_runs_and_shows_what_it_showed(path):
+    command = [
+        *(sys.executable, "-m", "pytest", str(path), "-q", "--color=no"),
+        *("--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=600"),
+        *("-p", "_pictures", "-p", "no:cacheprovider", "-W", "default"),
+    ]
+    there = os.environ | {"PYTHONPATH": str(TESTS)}
+    done = subprocess.run(command, capture_output=True, text=True, env=there, cwd=ROOT)
+    # The first failure says why; the cells after it fail because of it.
+    assert done.returncode == 0, done.stdout[:6000] + done.stderr[-2000:]
+    assert re.search(r"[1-9]\d* passed", done.stdout), f"no cell ran: {done.stdout}"
+
+
+class OneByOne(ast.NodeTransformer):
+    """Turns each assert into a note of whether it held, so that none hides another."""
+
+    def visit_Assert(self, node):
+        node.msg = None  # its formatting may not be ready for an untrained model
+        text = ast.unparse(node.test)
+        return ast.parse(f"_asserts.append(({text!r}, bool({text})))").body[0]
+
+
+def ask_every_assert(source):
+    asked = ast.unparse(OneByOne().visit(ast.parse(source)))
+    end = (
+        "_held = [text for text, held in _asserts if held]\n"
+        "assert not _asserts or _held, 'untrained, all asserts fail'\n"
+        "if _held: raise RuntimeError(f'holds for an untrained model: {_held}')"
+    )
+    return f"_asserts = []\n{asked}\n{end}"
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=name)
+def test_asserts_about_training_fail_without_training(path):
+    nb = notebooks.read(path)
+    tagged = [c for c in nb.cells if TAG in c.metadata.get("tags", [])]
+    assert tagged, f"no cell of {name(path)} is tagged {TAG}: what did training change?"
+    for cell in tagged:
+        cell.source = ask_every_assert(cell.source)
+    nb.cells.insert(0, nbformat.v4.new_code_cell(IDLE))
+    notebooks.execute(nb, path.parent, "smoke", allow_errors=True, timeout=600)
+    for cell in tagged:
+        errors = [out for out in cell.outputs if out.output_type == "error"]
+        assert errors, f"cell {cell.id} has no assert, or it calls what never fails"
+        said = f"{errors[0].ename}: {errors[0].evalue}"
+        assert errors[0].ename == "AssertionError", f"cell {cell.id}: {said}"
