@@ -9,7 +9,6 @@ Paper: G. E. Hinton, R. R. Salakhutdinov, "Reducing the dimensionality of data w
 neural networks", Science 313 (2006).
 """
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -67,18 +66,17 @@ class Autoencoder(nnx.Module):
 
 
 def reconstruction(logits, x):
-    """Binary cross-entropy in nats an image: summed over pixels, mean over the batch.
+    """Binary cross-entropy in nats an image: (B,), summed over pixels.
 
     Args:
       logits: (B, H, W, C), float, any real numbers.
       x: (B, H, W, C), float in [0, 1], the pictures to be met.
 
-    Returns:
-      A scalar. Divide by H * W * C for nats a pixel. A grey pixel x cannot cost
-      less than its own entropy, so even a perfect copy does not reach 0.
+    Divide by H * W * C for nats a pixel. A grey pixel cannot cost less than its own
+    entropy, so even a perfect copy does not reach 0.
     """
     pixels = optax.sigmoid_binary_cross_entropy(logits, x)  # (B, H, W, C)
-    return pixels.sum(axis=(1, 2, 3)).mean()
+    return pixels.sum(axis=(1, 2, 3))  # (B,)
 
 
 @nnx.jit
@@ -92,7 +90,7 @@ def train_step(model, optimizer, batch, key):
     """
 
     def loss_fn(model):
-        return reconstruction(model(batch), batch)
+        return reconstruction(model(batch), batch).mean()
 
     loss, grads = nnx.value_and_grad(loss_fn)(model)
     optimizer.update(model, grads)
@@ -164,7 +162,7 @@ def _decode(decoder, z):
 
 @nnx.jit
 def _losses(model, x):
-    return jax.vmap(lambda l, x: reconstruction(l[None], x[None]))(model(x), x)
+    return reconstruction(model(x), x)
 
 
 def _in_chunks(f, network, x, size=1000):

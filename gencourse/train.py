@@ -95,7 +95,8 @@ def fit(
     read = []  # metrics on the host: arrays (steps, metrics)
     waiting = []  # metrics still on the device: one (metrics,) a step
     seen = time.monotonic()
-    bar = tqdm(total=steps, unit="step", disable=None if progress else True)
+    hidden = {} if progress else {"disable": True}  # {}: TQDM_DISABLE decides
+    bar = tqdm(total=steps, unit="step", **hidden)
     try:
         with bar, _interrupt() as interrupted:
             for i in range(steps):
@@ -109,7 +110,8 @@ def fit(
                 if stop or late:
                     read.append(np.stack(jax.device_get(waiting)))
                     _check_finite(names, read, steps)
-                    bar.set_postfix(dict(zip(names, read[-1][-1], strict=True)))
+                    newest = dict(zip(names, read[-1][-1], strict=True))
+                    bar.set_postfix(newest, refresh=False)
                     bar.update(len(waiting))
                     waiting, seen = [], time.monotonic()
                 if stop:

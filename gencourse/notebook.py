@@ -1,0 +1,85 @@
+"""What notebooks need: a budget, and the source of the code that they run."""
+
+import inspect
+import os
+import sys
+from importlib import metadata
+from pathlib import Path
+
+BUDGETS = ("smoke", "laptop", "full")
+
+
+def budget_name():
+    """The value of the environment variable GENCOURSE_BUDGET, "laptop" if unset.
+
+    Raises:
+      ValueError: where it is none of "smoke", "laptop" and "full".
+    """
+    name = os.environ.get("GENCOURSE_BUDGET", "laptop")
+    if name not in BUDGETS:
+        raise ValueError(
+            f"GENCOURSE_BUDGET is {name!r}; it may be one of {', '.join(BUDGETS)}."
+        )
+    return name
+
+
+def budget(*, smoke, laptop, full):
+    """Whichever of the three values fits the budget that was asked for.
+
+    "smoke" proves in seconds that every cell runs; "laptop" is what the committed
+    outputs show; "full" is the whole data set, for a GPU or for patience.
+    """
+    return {"smoke": smoke, "laptop": laptop, "full": full}[budget_name()]
+
+
+def begin(minutes):
+    """Print the versions, the device, the budget, and how long the chapter takes.
+
+    Args:
+      minutes: a dict from a budget's name to the minutes measured for it on two
+        cores; a budget that is missing was not measured.
+    """
+    import jax  # here, so that asking for a budget costs nothing
+
+    names = ("jax", "flax", "optax", "numpy")
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in names)
+    device = jax.devices()[0]
+    chosen = budget_name()
+    took = minutes.get(chosen)
+    if took is None:
+        long = "not measured"
+    else:
+        long = "under a minute" if took < 1 else f"about {took:.0f} minutes"
+        long += " on two CPU cores"
+    print(f"Python {sys.version_info.major}.{sys.version_info.minor}, {versions}")
+    print(f"Device: {device.platform} ({jax.device_count()})")
+    print(f"Budget: {chosen}. Time for the whole chapter: {long}.")
+
+
+class Source:
+    """The source of a function or class; a notebook shows it as Python."""
+
+    def __init__(self, thing):
+        thing = inspect.unwrap(thing)  # the plain function behind nnx.jit
+        self.code = inspect.getsource(thing).rstrip()
+        file = Path(inspect.getsourcefile(thing))
+        line = inspect.getsourcelines(thing)[1]
+        package = Path(__file__).parent
+        inside = file.is_relative_to(package)
+        name = file.relative_to(package.parent).as_posix() if inside else file.name
+        self.where = f"{name}, line {line}"
+
+    def _repr_markdown_(self):
+        return f"`{self.where}`\n```python\n{self.code}\n```"
+
+    def __repr__(self):
+        return f"# {self.where}\n{self.code}"
+
+
+def source(thing):
+    """Show the very code that runs: `source(autoencoder.Encoder)` ends a cell.
+
+    Args:
+      thing: a function, jitted or not, or a class.
+    """
+    return Source(thing)

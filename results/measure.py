@@ -1,0 +1,198 @@
+"""Measure the figures that the course quotes: `make results`, or with names.
+
+    python results/measure.py [--data-dir DIR] [NAME ...]
+
+Each experiment below runs once a seed and gives its figures, a dict from a result's
+name to a number. After every seed all is written, so that an interrupted run goes on
+where it stopped. results.json maps a name to its mean, standard deviation, n and
+seeds, the data, budget and device, the seconds of all seeds' training, and what others
+published. To measure afresh, name the experiment and add --again.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import optax
+from flax import nnx
+
+from gencourse import autoencoder, data
+from gencourse.metrics.judge import load_judge, probabilities
+from gencourse.train import fit
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = Path(__file__).with_name("results.json")
+
+KERAS = "Keras 3.12 on TensorFlow, the same network and budget, one run of ours"
+
+
+def full_pictures(name, split, args):
+    images, labels = data.load(name, split, full=True, data_dir=args.data_dir)
+    return data.scale(data.pad(images, 32), "unit"), labels
+
+
+def autoencoder_full(seed, args):
+    """The syllabus's run: 60,000 pictures, 5 epochs of batches of 100, Adam 1e-3."""
+    x, _ = full_pictures("fashion_mnist", "train", args)
+    x_test, _ = full_pictures("fashion_mnist", "test", args)
+    figures = {}
+    for latent in (2, 6):
+        model = autoencoder.Autoencoder(latent, rngs=nnx.Rngs(seed))
+        optimizer = nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
+        start = time.perf_counter()
+        fit(
+            autoencoder.train_step,
+            (model, optimizer),
+            x,
+            batch_size=100,
+            epochs=5,
+            key=jax.random.key(seed),
+        )
+        seconds = time.perf_counter() - start
+        name = "autoencoder.fashion_mnist" + ("" if latent == 2 else f".{latent}d")
+        figures[f"{name}.test_bce"] = autoencoder.bce_per_pixel(model, x_test)
+        figures[f"{name}.images_per_second"] = 5 * len(x) / seconds
+    return figures
+
+
+def judge_fashion(seed, args):
+    """The embedded judge on the full official test set. Its weights are fixed, so
+    there is one figure whatever the seed."""
+    judge = load_judge("fashion_mnist")
+    images, labels = data.load("fashion_mnist", "test", True, args.data_dir)
+    p = probabilities(judge, data.scale(images, "unit"))
+    return {
+        "judge.fashion_mnist.accuracy": float((p.argmax(1) == labels).mean()),
+        "judge.fashion_mnist.confidence": float(p.max(1).mean()),
+    }
+
+
+def notebook_seconds(path):
+    def run(seed, args):
+        """A notebook from top to bottom, kernel start and compilation included."""
+        figures = {}
+        for budget in ("smoke", "laptop"):
+            command = "import sys, nbformat, nbclient; nbclient.NotebookClient("
+            command += "nbformat.read(sys.argv[1], 4), timeout=3600).execute()"
+            start = time.perf_counter()
+            subprocess.run(
+                [sys.executable, "-c", command, ROOT / path],
+                env={**os.environ, "GENCOURSE_BUDGET": budget, "TQDM_DISABLE": "1"},
+                cwd=ROOT / Path(path).parent,
+                check=True,
+            )
+            name = path.removesuffix(".ipynb").replace("/", ".")
+            figures[f"{name}.{budget}.minutes"] = (time.perf_counter() - start) / 60
+        return figures
+
+    return run
+
+
+EMBEDDED = "Fashion-MNIST, the embedded 10,000"
+FULL = "Fashion-MNIST, 60,000 train and 10,000 test, padded to 32x32"
+# name: (function, seeds, data, budget)
+EXPERIMENTS = {
+    "judge.fashion_mnist": (judge_fashion, [0], FULL, "the embedded weights"),
+    "autoencoder.fashion_mnist": (
+        autoencoder_full,
+        [0, 1, 2],
+        FULL,
+        "5 epochs, batch 100, Adam 1e-3",
+    ),
+    "chapters.01_autoencoder": (
+        notebook_seconds("chapters/01_autoencoder.ipynb"),
+        [0],
+        EMBEDDED,
+        "in the name",
+    ),
+    "solutions.01_autoencoder": (
+        notebook_seconds("solutions/01_autoencoder.ipynb"),
+        [0],
+        EMBEDDED,
+        "in the name",
+    ),
+}
+
+PUBLISHED = {
+    "autoencoder.fashion_mnist.test_bce": {"value": 0.25317, "citation": KERAS},
+}
+
+
+def device():
+    d = jax.devices()[0]
+    if d.platform != "cpu":
+        return f"{d.device_kind} x {jax.device_count()}, jax {jax.__version__}"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    return (
+        f"cpu, {cores or os.cpu_count()} cores, {platform.machine()}, "
+        f"jax {jax.__version__}"
+    )
+
+
+def summarise(runs, entry):
+    """What results.json holds of a name: `runs` maps a seed to a number."""
+    values = [runs[seed] for seed in sorted(runs, key=int)]
+    return {
+        "mean": float(np.mean(values)),
+        "std": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        "n": len(values),
+        "seeds": sorted(map(int, runs)),
+        "values": values,
+        **entry,
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help=", ".join(EXPERIMENTS))
+    parser.add_argument("--data-dir", help="where the prepared sets are")
+    parser.add_argument("--again", action="store_true", help="forget earlier seeds")
+    args = parser.parse_args()
+    unknown = set(args.names) - set(EXPERIMENTS)
+    if unknown:
+        parser.error(f"unknown: {sorted(unknown)}; there are {list(EXPERIMENTS)}")
+
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for name in args.names or EXPERIMENTS:
+        function, seeds, used, budget = EXPERIMENTS[name]
+        mine = {k for k, v in results.items() if v["experiment"] == name}
+        if args.again:
+            for key in mine:
+                del results[key]
+            mine = set()
+        for seed in seeds:
+            if mine and all(seed in results[key]["seeds"] for key in mine):
+                print(f"{name}, seed {seed}: already measured", flush=True)
+                continue
+            print(f"{name}, seed {seed}: running", flush=True)
+            start = time.perf_counter()
+            figures = function(seed, args)
+            seconds = time.perf_counter() - start
+            for key, value in figures.items():
+                print(f"  {key} = {value:.6g}  ({seconds:.0f} s)", flush=True)
+                old = results.get(key, {"seeds": [], "values": [], "seconds": 0})
+                runs = dict(zip(old["seeds"], old["values"], strict=True))
+                entry = {
+                    "experiment": name,
+                    "data": used,
+                    "budget": budget,
+                    "device": device(),
+                    "seconds": round(old["seconds"] + seconds, 1),
+                    "published": PUBLISHED.get(key),
+                }
+                results[key] = summarise({**runs, seed: value}, entry)
+            partial = RESULTS.with_suffix(".partial")
+            text = json.dumps(dict(sorted(results.items())), indent=1)
+            partial.write_text(text + "\n", encoding="utf-8")
+            partial.replace(RESULTS)
+
+
+if __name__ == "__main__":
+    main()
