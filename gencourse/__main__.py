@@ -187,8 +187,8 @@ def probe(seconds: float = 8) -> dict:
         first, _ = run(5)  # compiles
         steps = spent = 0
         while steps == 0 or time.perf_counter() - begin < seconds:
-            last, took = run(20)
-            steps, spent = steps + 20, spent + took
+            last, took = run(10)
+            steps, spent = steps + 10, spent + took
         return {
             "speed": 100 * steps / spent,
             "learns": bool(last[-1] < first[0]),

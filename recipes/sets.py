@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gencourse.data.load import EMBEDDED
+from gencourse.data.loading import EMBEDDED
 from gencourse.data.originals import locate, read
 from gencourse.data.sets import SETS
 

@@ -45,7 +45,7 @@ def load(
 def _embedded(name, split):
     path = EMBEDDED / f"{name}.npz"
     try:
-        with np.load(path) as arrays:
+        with open(path, "rb") as file, np.load(file) as arrays:
             return arrays[f"{split}_images"], arrays[f"{split}_labels"].astype(np.int32)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(
