@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import _data_fake
 import jax
@@ -89,6 +91,16 @@ def test_a_damaged_package_is_said(tmp_path, monkeypatch):
 
 # Whole sets: small ones in their place
 
+HERE = Path(__file__).parent
+LOAD = """
+import sys, _data_fake
+from gencourse import data
+_data_fake.shrink()
+data.load("fashion_mnist", full=True)
+heavy = {{"tensorflow_datasets", "jax"}} & set(sys.modules)
+sys.exit({})
+"""
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
@@ -125,16 +137,8 @@ def test_the_second_load_comes_from_the_cache(full, monkeypatch):
 
 def test_the_second_load_does_not_import_tfds(full):
     full()
-    code = """
-import sys, _data_fake
-from gencourse import data
-_data_fake.shrink()
-data.load("fashion_mnist", full=True)
-sys.exit(", ".join({"tensorflow_datasets", "jax"} & set(sys.modules)) or 0)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd="tests", capture_output=True, text=True
-    )
+    command = [sys.executable, "-c", LOAD.format('", ".join(heavy) or 0')]
+    done = subprocess.run(command, cwd=HERE, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
@@ -203,8 +207,28 @@ def test_an_unreadable_info_is_said(full, tmp_path, monkeypatch, text):
     folder.mkdir(parents=True)
     (folder / "dataset_info.json").write_text(text)
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
-    with pytest.raises(data.DataError, match="cannot be read.*delete .*3.0.1"):
+    with pytest.raises(data.DataError, match="is damaged .*delete it, and prepare"):
         full()
+
+
+@pytest.mark.parametrize("size", [0, 100, -100])
+def test_a_truncated_prepared_set_is_said(full, made, tmp_path, monkeypatch, size):
+    shutil.copytree(made, tmp_path / "tfds")
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
+    (record,) = (tmp_path / "tfds").rglob("*-train.array_record*")
+    record.write_bytes(record.read_bytes()[:size])
+    with pytest.raises(data.DataError, match="is damaged .*delete it, and prepare"):
+        full()
+    with pytest.raises(data.DataError, match="is damaged .*delete it, and prepare"):
+        (record.parent / "dataset_info.json").unlink()
+        full()
+
+
+def test_two_processes_fill_the_cache_at_once(full):
+    command = [sys.executable, "-c", LOAD.format("0")]
+    processes = [subprocess.Popen(command, cwd=HERE) for _ in range(2)]
+    assert [process.wait() for process in processes] == [0, 0]
+    assert len(list(cache.home().iterdir())) == 1
 
 
 def test_a_prepared_set_with_other_contents_is_said(full, monkeypatch):

@@ -38,17 +38,16 @@ def read(name: str, paths: dict) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """
     entry = find(name)
     contents, faults = {}, []
-    packed = entry.archive and not paths.keys() - {entry.archive}
-    if packed and entry.archive in paths:
-        contents = _unpack(paths[entry.archive])
+    if packed := paths.get(entry.archive):
+        contents = _unpack(packed)
     for split in SPLITS:
         for file, md5 in entry.files[split].items():
             try:
-                if file not in contents:
-                    if file not in paths:
-                        raise DataError(f"{file} is missing")
+                if file in paths and not packed:
                     contents[file] = _unzip(paths[file])
-                where = paths.get(file) or f"{paths[entry.archive]}: {file}"
+                if file not in contents:
+                    raise DataError(f"{file} is missing")
+                where = f"{packed}: {file}" if packed else paths[file]
                 _verify(name, split, file, md5, where, contents[file])
             except DataError as error:
                 faults.append(str(error))
@@ -56,8 +55,7 @@ def read(name: str, paths: dict) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         raise DataError(
             f"{entry.title} cannot be prepared:\n  "
             + "\n  ".join(faults)
-            + "\nGet these files again, whole, and repeat the command; "
-            "nothing was written"
+            + "\nGet these files again, and repeat the command; nothing was prepared"
         )
     return {
         split: _parse(name, split, [contents[file] for file in entry.files[split]])

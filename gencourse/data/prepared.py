@@ -45,15 +45,15 @@ def find(name: str, data_dir=None) -> Prepared:
     try:
         text = info.read_bytes()
         kind = json.loads(text).get("fileFormat", "tfrecord")
-    except FileNotFoundError:
+    except (OSError, ValueError, AttributeError) as error:
+        if folder.is_dir() and any(folder.iterdir()):
+            raise DataError(
+                f"{folder} is damaged ({error}): delete it, and prepare {name} again"
+            ) from None
         where = f" --data-dir {data_dir}" if data_dir else ""
         raise NotPrepared(
             f"{entry.title} is not prepared in {home(data_dir)}. To prepare it, once:\n"
             f"  python -m gencourse data prepare {name}{where}"
-        ) from None
-    except (OSError, ValueError, AttributeError) as error:
-        raise DataError(
-            f"{info} cannot be read ({error}): delete {folder} and prepare {name} again"
         ) from None
     mark = hashlib.sha256(text)
     for file in sorted(folder.iterdir()):
@@ -92,6 +92,11 @@ def _read_array_record(name, split, prepared):
         for i in range(len(source)):
             example = source[i]
             images[i], labels[i] = example["image"], example["label"]
+    except (OSError, ValueError, RuntimeError, IndexError) as error:
+        raise DataError(
+            f"{prepared.folder} is damaged ({error}): delete it, and prepare {name} "
+            "again"
+        ) from error
     finally:
         logger.setLevel(level)
     return images, labels

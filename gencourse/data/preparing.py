@@ -68,9 +68,9 @@ def prepare(name: str, from_=None, data_dir=None, say=print) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.rename(work / name / entry.version, target)
-        except OSError:
+        except OSError as error:
             if not (target / "dataset_info.json").exists():
-                raise
+                raise DataError(f"cannot move the set to {target}: {error}") from error
             say("another process has just prepared the same set: taking that")
     say(f"ready in {time.perf_counter() - start:.0f} s: {target}")
     return target
