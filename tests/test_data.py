@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import runpy
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from gencourse import data
 from gencourse.data import cache, prepared, sets
 
+HERE = Path(__file__).parent
 # SHA-256 of the pictures and labels (int32), train then test: whatever packs them
 # the pictures are these, the first of each class in the original order.
 CONTENT = {
@@ -35,6 +37,21 @@ def test_embedded_sets_hold_the_chosen_pictures(name):
         assert sets.SETS[name].embedded[split] == n
         digest.update(images.tobytes() + labels.tobytes())
     assert digest.hexdigest() == CONTENT[name]
+
+
+def test_the_recipe_gives_the_same_bytes_every_time(tmp_path, monkeypatch):
+    recipe = runpy.run_path(str(HERE.parent / "recipes" / "sets.py"))
+    _data_fake.shrink(change=monkeypatch.setitem)
+    entry = sets.SETS["mnist"]._replace(embedded={"train": 20, "test": 10})
+    monkeypatch.setitem(sets.SETS, "mnist", entry)
+    _data_fake.write("mnist", tmp_path / "mnist")
+    for target in (tmp_path / "a.npz", tmp_path / "b.npz"):
+        recipe["make"]("mnist", tmp_path, target)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    with np.load(tmp_path / "a.npz") as arrays:
+        assert (arrays["train_labels"] == np.arange(20) % 10).all()
+        raw = _data_fake.contents("mnist")["train-images-idx3-ubyte"][16:]
+        assert arrays["train_images"].tobytes() == raw[: 20 * 784]
 
 
 def test_arrays_are_read_only():
@@ -91,7 +108,6 @@ def test_a_damaged_package_is_said(tmp_path, monkeypatch):
 
 # Whole sets: small ones in their place
 
-HERE = Path(__file__).parent
 LOAD = """
 import sys, _data_fake
 from gencourse import data

@@ -3,6 +3,7 @@
 import gzip
 import http.server
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -201,7 +202,9 @@ def wait_until(true, seconds=10):
     return true()
 
 
-@pytest.mark.parametrize("moment", ["nothing written", "in the middle", "all written"])
+@pytest.mark.parametrize(
+    "moment", ["nothing written", "downloading", "in the middle", "all written"]
+)
 def test_a_killed_prepare_leaves_nothing(moment, originals, tmp_path):
     home = tmp_path / "tfds"
     with start(originals, home, moment) as process:
@@ -211,9 +214,8 @@ def test_a_killed_prepare_leaves_nothing(moment, originals, tmp_path):
         with pytest.raises(data.DataError, match="is not prepared"):
             data.load("fashion_mnist", full=True)
         os.killpg(process.pid, signal.SIGKILL)  # it and what it started
-    assert wait_until(lambda: not any(n.startswith(".") for n in left(home))), left(
-        home
-    )
+    assert wait_until(lambda: left(home) in ([], ["fashion_mnist"]))
+    assert not [file for file in home.rglob("*") if file.is_file()]
     with pytest.raises(data.DataError, match="is not prepared"):
         data.load("fashion_mnist", full=True)
     data.prepare("fashion_mnist", originals)
@@ -295,9 +297,16 @@ def test_prepare_downloads_through_tfds(proxy, tmp_path, monkeypatch):
     _data_fake.write("fashion_mnist", tmp_path / "web", zipped=True)
     published(monkeypatch, tmp_path / "web")
     data.prepare("fashion_mnist", data_dir=tmp_path / "tfds")
-    assert "downloads" in left(tmp_path / "tfds")  # TFDS's cache of originals
+    cached = tmp_path / "tfds" / "downloads" / "fashion_mnist"  # where TFDS has it
+    assert len([file for file in cached.iterdir() if file.suffix == ".gz"]) == 4
     images, labels = data.load("fashion_mnist", full=True)
     assert len(images) == len(labels) == _data_fake.EXAMPLES["train"]
+
+    shutil.rmtree(tmp_path / "tfds" / "fashion_mnist")
+    monkeypatch.setattr(preparing, "check_network", lambda *args: None)
+    shutil.rmtree(tmp_path / "web")  # what was downloaded is not downloaded again
+    data.prepare("fashion_mnist", data_dir=tmp_path / "tfds")
+    assert left(tmp_path / "tfds") == ["downloads", "fashion_mnist"]
 
 
 def test_a_download_that_differs_is_refused(proxy, tmp_path, monkeypatch):

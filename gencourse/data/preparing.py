@@ -33,7 +33,9 @@ shutil.rmtree(sys.argv[1], ignore_errors=True)
 
 
 def prepare(name: str, from_=None, data_dir=None, say=print) -> Path:
-    """Prepare a set for `load(name, full=True)`, tfds.data_source and tfds.load.
+    """Prepare a set for `load(name, full=True)` and tfds.data_source, as array_record.
+
+    (tfds.load reads only tfrecord files, which take TensorFlow to write.)
 
     from_: a folder with the original files (see originals.locate); None takes those of
         a Debian package where there is one, else downloads them as TFDS does.
@@ -100,21 +102,39 @@ def _build(name, splits, home, work, say):
     builder._log_download_bytes = builder._log_download_done = lambda: None  # we say it
     tfds.disable_progress_bar()
     try:
-        builder.download_and_prepare(
-            download_dir=(home if splits is None else work) / "downloads",
-            download_config=tfds.download.DownloadConfig(try_download_gcs=False),
-        )
+        with _downloads(name, home, work) as folder:
+            builder.download_and_prepare(
+                download_dir=folder,
+                download_config=tfds.download.DownloadConfig(try_download_gcs=False),
+            )
     except DataError:
         raise
     except Exception as error:  # the network, the disk, a checksum, TFDS itself
         raise DataError(f"{entry.title} could not be prepared: {error}") from error
 
 
+@contextlib.contextmanager
+def _downloads(name, home, work):
+    """TFDS's cache of downloads; what is not finished stays inside work."""
+    cached, folder = (place / "downloads" / name for place in (home, work))
+    folder.mkdir(parents=True)
+    for file in cached.glob("*"):
+        if file.is_file():
+            (folder / file.name).symlink_to(file.absolute())
+    try:
+        yield folder.parent
+    finally:
+        for file in folder.glob("*"):
+            if file.is_file() and not file.is_symlink():
+                cached.mkdir(parents=True, exist_ok=True)
+                os.replace(file, cached / file.name)
+
+
 def _urls(name):
     """{original file name: where TFDS has it from}."""
     import tensorflow_datasets as tfds
 
-    urls = {url.rpartition("/")[2]: url for url in tfds.builder(name).url_infos}
+    urls = {url.rpartition("/")[2]: url for url in tfds.builder_cls(name).url_infos}
     archive = find(name).archive
     return {f if f == archive else f.removesuffix(".gz"): u for f, u in urls.items()}
 
