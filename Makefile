@@ -26,7 +26,9 @@ help: ## list these commands
 
 lab: env ## set up, then open JupyterLab at chapter 1
 	@echo "Opening JupyterLab at chapter 1; Ctrl-C here ends it."
-	@$(PY) -m jupyterlab $(AS_ROOT) $(GENCOURSE_LAB_ARGS) chapters/01_autoencoder.ipynb
+	@$(PY) -m jupyterlab --ServerApp.root_dir=. --LabApp.default_url=$(FIRST) \
+	  $(AS_ROOT) $(GENCOURSE_LAB_ARGS)
+FIRST := /lab/tree/chapters/01_autoencoder.ipynb
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root) # containers: Jupyter asks for it
 
 env: $(READY) ## set up alone: .venv with the locked packages and gencourse
