@@ -55,7 +55,7 @@ def read(name: str, paths: dict) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         raise DataError(
             f"{entry.title} cannot be prepared:\n  "
             + "\n  ".join(faults)
-            + "\nGet these files again, and repeat the command; nothing was prepared"
+            + "\nGet the right files, whole, and try again; nothing was prepared"
         )
     return {
         split: _parse(name, split, [contents[file] for file in entry.files[split]])
