@@ -118,7 +118,8 @@ def test_an_exercise_says_how_hard_and_how_long_and_gives_nothing_away(path):
     prose = ""
     for cell in nb.cells:
         if cell.cell_type == "markdown" and not kind(cell).get("solution"):
-            prose = cell.source
+            new = cell.source.startswith("#")  # all that stands below one heading
+            prose = cell.source if new else f"{prose}\n{cell.source}"
         elif is_solution(cell):
             where = f"{path.stem}, {kind(cell)['grade_id']}"
             assert re.search(r"(?i)difficulty", prose), f"{where}: how hard is it?"

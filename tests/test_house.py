@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from _pictures import blank_outputs
+from IPython.core.inputtransformer2 import TransformerManager
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
@@ -184,7 +185,7 @@ def test_addresses_of_the_course_are_those_of_pyproject():
 def test_results_are_whole():
     fields = {"mean", "std", "n", "seeds", "data", "budget", "device", "seconds"}
     for key, entry in notebooks.results().items():
-        assert set(entry) == fields | {"published"}, key
+        assert fields | {"published"} <= set(entry), key
         assert isinstance(entry["mean"], (int, float)), key
         assert entry["n"] >= 1 and entry["budget"] in notebooks.BUDGETS, key
         assert len(entry["seeds"]) == entry["n"] or entry["n"] > 100, key
@@ -271,7 +272,7 @@ def test_notebooks_import_only_what_the_core_install_brings(path):
     for cell in notebooks.read(path).cells:
         if cell.cell_type != "code":
             continue
-        plain = re.sub(r"^\s*[%!].*$", "pass", cell.source, flags=re.MULTILINE)
+        plain = TransformerManager().transform_cell(cell.source)  # %magic, !shell
         for node in ast.walk(ast.parse(plain)):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
