@@ -1,6 +1,7 @@
 """What notebooks need: a budget, and the source of the code that they run."""
 
 import inspect
+import json
 import os
 import sys
 from importlib import metadata
@@ -32,28 +33,32 @@ def budget(*, smoke, laptop, full):
     return {"smoke": smoke, "laptop": laptop, "full": full}[budget_name()]
 
 
-def begin(minutes):
-    """Print the versions, the device, the budget, and how long the chapter takes.
+def begin(name):
+    """Print the versions, the device, the budget, and how long the notebook takes.
 
     Args:
-      minutes: a dict from a budget's name to the minutes measured for it on two
-        cores; a budget that is missing was not measured.
+      name: the notebook in results.json, such as "chapters.01_autoencoder". The
+        minutes were measured by `make results`, on the machine that it names there.
     """
     import jax  # here, so that asking for a budget costs nothing
 
     names = ("jax", "flax", "optax", "numpy")
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in names)
-    device = jax.devices()[0]
-    chosen = budget_name()
-    took = minutes.get(chosen)
-    if took is None:
-        long = "not measured"
-    else:
-        long = "under a minute" if took < 1 else f"about {took:.0f} minutes"
-        long += " on two CPU cores"
+    minutes = _measured(f"{name}.{budget_name()}.minutes")
     print(f"Python {sys.version_info.major}.{sys.version_info.minor}, {versions}")
-    print(f"Device: {device.platform} ({jax.device_count()})")
-    print(f"Budget: {chosen}. Time for the whole chapter: {long}.")
+    print(f"Device: {jax.devices()[0].platform}, {jax.device_count()} of them")
+    print(f"Budget: {budget_name()}. Time for the whole notebook: {minutes}.")
+
+
+def _measured(name):
+    """What results.json says of a notebook's minutes, in words."""
+    file = Path("../results/results.json")  # from the notebook's own folder
+    results = json.loads(file.read_text()) if file.exists() else {}
+    if name not in results:
+        return "not measured for this budget"
+    minutes = results[name]["mean"]
+    about = "under a minute" if minutes < 1 else f"about {minutes:.0f} minutes"
+    return f"{about}, measured on {results[name]['device']}"
 
 
 class Source:

@@ -127,10 +127,11 @@ def curves(series, title, *, x="step", y="loss", smooth=1, lines=None, alt=None)
         pair = isinstance(values, tuple)
         xs, ys = values if pair else (1 + np.arange(len(values)), values)
         xs, ys = _finite(xs, title), _finite(ys, title)
-        if smooth > 1:
+        window = min(smooth, len(ys))
+        if window > 1:
             ax.plot(xs, ys, color=colour, alpha=0.25, linewidth=0.8)
-            ys = np.convolve(ys, np.ones(smooth) / smooth, mode="valid")
-            xs = xs[smooth - 1 :]
+            ys = np.convolve(ys, np.ones(window) / window, mode="valid")
+            xs = xs[window - 1 :]
         ax.plot(xs, ys, color=colour, label=name, marker="o" if len(xs) < 30 else None)
         ends.append(f"{name} goes from {ys[0]:.3g} to {ys[-1]:.3g}")
     for name, height in (lines or {}).items():
@@ -161,10 +162,11 @@ def scatter(
     points = _finite(points, title)
     picture = Picture(figsize=(7, 6))
     ax = picture.add_subplot(title=title, xlabel=axes[0], ylabel=axes[1])
+    size = np.clip(30_000 / len(points), 3, 15)
     for c, name in enumerate(names):
         mine = points[np.asarray(labels) == c]
         if len(mine):
-            ax.scatter(*mine.T, s=3, color=PALETTE[c % 10], alpha=0.5, linewidths=0)
+            ax.scatter(*mine.T, s=size, color=PALETTE[c % 10], alpha=0.5, linewidths=0)
             _name(ax, *np.median(mine, axis=0), name)
     for name, more in (extra or {}).items():
         ax.scatter(*np.asarray(more).T, s=40, color="black", marker="x", label=name)

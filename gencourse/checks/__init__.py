@@ -1,0 +1,82 @@
+"""The checks behind the exercises: one module a chapter.
+
+A check prints a tick and what it verified, or raises `Wrong` with what is wrong and
+where to look. It knows the mistakes that learners make: it computes what each of
+them would give, and where an answer meets one, it says which one.
+"""
+
+import numpy as np
+
+MISSING = (
+    "The answer is still missing. Write it in the cell above, run that cell, and then "
+    "this one again."
+)
+
+
+class Wrong(AssertionError):
+    """An answer that is not right yet; the message says why. In a notebook only the
+    message is shown: the lines that found the mistake are not the learner's."""
+
+    def _render_traceback_(self):
+        return [f"✗ {self}"]
+
+
+def passed(text):
+    """Print the tick. Checks end with it."""
+    print(f"✓ {text}")
+
+
+def call(function, *args, **kwargs):
+    """The result of the learner's function, or `Wrong` where it cannot be called."""
+    if function is ... or function is None:
+        raise Wrong(MISSING)
+    if not callable(function):
+        raise Wrong(f"Give the function itself, not {type(function).__name__}.")
+    try:
+        result = function(*args, **kwargs)
+    except NotImplementedError:
+        raise Wrong(MISSING) from None
+    except Wrong:
+        raise
+    except Exception as error:
+        raise Wrong(
+            f"It stops with {type(error).__name__}: {error}. Call it yourself on a "
+            f"small example to see where."
+        ) from error
+    if result is None:
+        raise Wrong("It returns nothing. Does its last line say `return`?")
+    return result
+
+
+def choose(answer, right, why, wrong):
+    """A prediction with options: each wrong one has its own answer.
+
+    Args:
+      answer: what the learner chose. right: the right option's letter.
+      why: printed with the tick. wrong: a dict from each wrong letter to its hint.
+    """
+    if answer is ... or answer is None:
+        raise Wrong(MISSING)
+    options = sorted([right, *wrong])
+    letter = str(answer).strip().lower()
+    if letter not in options:
+        raise Wrong(f"Choose one of {', '.join(options)}; {answer!r} is none of them.")
+    if letter != right:
+        raise Wrong(wrong[letter])
+    passed(why)
+
+
+def shape(result, wanted, meaning):
+    """Hold that `result` is a finite array of the shape `wanted`; gives it as numpy."""
+    result = np.asarray(result)
+    if result.shape != wanted:
+        raise Wrong(f"The result has shape {result.shape}; wanted {wanted}: {meaning}.")
+    return result
+
+
+def close(a, b, tolerance=1e-4):
+    """Are two arrays equal, relative to the size of the second?"""
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    return a.shape == b.shape and bool(
+        np.all(np.abs(a - b) <= tolerance * (1e-9 + np.abs(b).max()))
+    )

@@ -1,0 +1,146 @@
+"""gencourse.layers against Flax's own: same parameters, values and gradients."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from flax import nnx
+from jax import export
+
+from gencourse import layers
+
+
+def values_and_gradients(layer, x):
+    def f(layer, x):
+        y = layer(x)
+        return jnp.sum(jnp.sin(y)), y  # sin: a gradient that differs everywhere
+
+    grads, y = jax.jit(nnx.grad(f, argnums=(0, 1), has_aux=True))(layer, x)
+    return jax.tree.leaves((y, grads))
+
+
+def assert_equal_to_flax(ours, theirs, x):
+    mine, flax = values_and_gradients(ours, x), values_and_gradients(theirs, x)
+    assert len(mine) == len(flax) == 4  # output, bias, kernel, input
+    for a, b in zip(mine, flax, strict=True):
+        assert a.shape == b.shape and a.dtype == b.dtype
+        assert jnp.abs(a - b).max() <= 1e-5 * jnp.abs(b).max()
+
+
+PAIRS = [(layers.Conv, nnx.Conv), (layers.ConvTranspose, nnx.ConvTranspose)]
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kernel", range(1, 8))
+@pytest.mark.parametrize("ours, theirs", PAIRS, ids=["Conv", "ConvTranspose"])
+def test_equal_to_flax_in_value_and_every_gradient(ours, theirs, kernel, stride):
+    x = jax.random.normal(jax.random.key(1), (2, 7, 8, 3))  # an odd and an even side
+    for padding in ("SAME", "VALID"):
+        a, b = (
+            cls(3, 4, (kernel,) * 2, (stride,) * 2, padding=padding, rngs=nnx.Rngs(0))
+            for cls in (ours, theirs)
+        )
+        assert_equal_to_flax(a, b, x)
+
+
+def test_uneven_kernels_and_strides():
+    options = dict(kernel_size=(4, 3), strides=(2, 1), rngs=nnx.Rngs(0))
+    x = jax.random.normal(jax.random.key(1), (2, 6, 5, 3))
+    ours, theirs = (cls(3, 2, **options) for cls in PAIRS[1])
+    theirs.kernel[...] = ours.kernel[...]
+    assert_equal_to_flax(ours, theirs, x)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"padding": "CIRCULAR"},
+        {"padding": ((1, 1), (2, 0))},
+        {"kernel_dilation": (2, 2)},
+        {"transpose_kernel": True},
+    ],
+)
+def test_rare_options_go_through_flax(options):
+    x = jax.random.normal(jax.random.key(1), (2, 6, 6, 3))
+    a, b = (cls(3, 4, (3, 3), rngs=nnx.Rngs(0), **options) for cls in PAIRS[1])
+    assert_equal_to_flax(a, b, x)
+
+
+def test_half_precision_and_no_bias():
+    x = jax.random.normal(jax.random.key(1), (2, 6, 6, 3))
+    a, b = (
+        cls(3, 4, (3, 3), dtype=jnp.bfloat16, use_bias=False, rngs=nnx.Rngs(0))
+        for cls in PAIRS[1]
+    )
+    assert a(x).dtype == b(x).dtype == jnp.bfloat16
+    assert jnp.array_equal(a(x), b(x))
+
+
+def test_a_transposed_convolution_is_the_adjoint_of_a_strided_one():
+    """<conv_transpose(x, w), y> = <x, conv(y, w')>: the identity of the docstring."""
+    x = jax.random.normal(jax.random.key(0), (2, 5, 5, 3))
+    w = jax.random.normal(jax.random.key(1), (4, 4, 3, 2))
+    up = layers.conv_transpose(x, w, (2, 2), "SAME")  # (2, 10, 10, 2)
+    y = jax.random.normal(jax.random.key(2), up.shape)
+    flipped = jnp.flip(w, (0, 1)).swapaxes(2, 3)
+    down = jax.lax.conv_general_dilated(
+        y, flipped, (2, 2), [(1, 1), (1, 1)], dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    assert down.shape == x.shape
+    assert jnp.allclose(jnp.sum(up * y), jnp.sum(x * down), rtol=1e-5)
+
+
+def test_second_derivatives_exist():
+    """A gradient penalty differentiates the gradient."""
+
+    def penalty(w, x):
+        inner = jax.grad(lambda x: jnp.sum(layers.conv_transpose(x, w, (2, 2)) ** 2))
+        return jnp.sum(inner(x) ** 2)
+
+    def plain(w, x):
+        def inner(x):
+            return jnp.sum(jax.lax.conv_transpose(x, w, (2, 2), "SAME") ** 2)
+
+        return jnp.sum(jax.grad(inner)(x) ** 2)
+
+    w = jax.random.normal(jax.random.key(0), (3, 3, 2, 2))
+    x = jax.random.normal(jax.random.key(1), (1, 4, 4, 2))
+    ours, theirs = jax.grad(penalty)(w, x), jax.grad(plain)(w, x)
+    assert jnp.abs(ours - theirs).max() <= 1e-4 * jnp.abs(theirs).max()
+
+
+def test_other_devices_get_the_plain_form():
+    """On a CPU the weight gradient is an ordinary strided convolution; what is
+    lowered for a GPU is Flax's own form, its kernel as the picture's window."""
+    layer = layers.ConvTranspose(8, 4, (3, 3), strides=2, rngs=nnx.Rngs(0))
+    flax = nnx.ConvTranspose(8, 4, (3, 3), strides=(2, 2), rngs=nnx.Rngs(0))
+    x = jnp.zeros((2, 4, 4, 8))
+
+    def windows(layer, platform):
+        graphdef, state = nnx.split(layer)
+
+        def f(state, x):
+            return jnp.sum(nnx.merge(graphdef, state)(x) ** 2)
+
+        exported = export.export(jax.jit(jax.grad(f)), platforms=[platform])(state, x)
+        text = exported.mlir_module()
+        return sorted(
+            line.split("window")[1].split(" loc")[0]
+            for line in text.splitlines()
+            if "stablehlo.convolution" in line
+        )
+
+    assert windows(layer, "cuda") == windows(flax, "cuda")
+    assert windows(layer, "cpu") != windows(flax, "cpu")
+
+
+def test_one_number_for_a_kernel_is_refused():
+    for cls in (layers.Conv, layers.ConvTranspose):
+        with pytest.raises(TypeError, match=r"kernel_size=\(3, 3\)"):
+            cls(1, 4, 3, rngs=nnx.Rngs(0))
+
+
+def test_wrong_shapes_are_named():
+    layer = layers.Conv(3, 4, (3, 3), rngs=nnx.Rngs(0))
+    for shape in ((8, 8, 3), (2, 8, 8, 1)):
+        with pytest.raises(ValueError, match="Conv expects pictures of shape"):
+            layer(jnp.zeros(shape))

@@ -1,0 +1,42 @@
+"""What notebooks use: the budget, and the source of the code that runs."""
+
+import inspect
+
+import pytest
+
+from gencourse import autoencoder, notebook
+
+
+def test_the_budget_follows_the_environment(monkeypatch):
+    for name, value in (("smoke", 1), ("laptop", 2), ("full", 3)):
+        monkeypatch.setenv("GENCOURSE_BUDGET", name)
+        assert notebook.budget(smoke=1, laptop=2, full=3) == value
+    monkeypatch.delenv("GENCOURSE_BUDGET")
+    assert notebook.budget(smoke=1, laptop=2, full=3) == 2
+    monkeypatch.setenv("GENCOURSE_BUDGET", "huge")
+    with pytest.raises(ValueError, match="'huge'.*smoke, laptop, full"):
+        notebook.budget(smoke=1, laptop=2, full=3)
+
+
+def test_source_shows_the_plain_function_behind_the_jit():
+    shown = notebook.source(autoencoder.train_step)
+    plain = inspect.getsource(inspect.unwrap(autoencoder.train_step)).rstrip()
+    markdown = shown._repr_markdown_()
+    assert plain in markdown and "```python" in markdown
+    assert "gencourse/autoencoder.py, line" in markdown and plain in repr(shown)
+    assert "class Encoder" in repr(notebook.source(autoencoder.Encoder))
+
+
+def test_the_start_of_a_notebook_says_what_it_runs_on(capsys, monkeypatch, tmp_path):
+    (tmp_path / "chapters").mkdir()
+    (tmp_path / "results").mkdir()
+    monkeypatch.chdir(tmp_path / "chapters")
+    monkeypatch.setenv("GENCOURSE_BUDGET", "laptop")
+    notebook.begin("chapters.01_x")
+    assert "not measured" in capsys.readouterr().out
+    (tmp_path / "results" / "results.json").write_text(
+        '{"chapters.01_x.laptop.minutes": {"mean": 3.7, "device": "cpu, 2 cores"}}'
+    )
+    notebook.begin("chapters.01_x")
+    out = capsys.readouterr().out
+    assert "about 4 minutes, measured on cpu, 2 cores" in out and "jax 0." in out

@@ -1,0 +1,114 @@
+"""Figures from arrays: not blank, small, the same bytes twice, and with alt text."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gencourse import plot
+
+RNG = np.random.default_rng(0)
+GREY = RNG.random((12, 8, 8, 1), np.float32)
+COLOUR = RNG.integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
+POINTS, LABELS = RNG.normal(size=(60, 2)), np.repeat(np.arange(3), 20)
+NAMES = ["coat", "bag", "boot"]
+AXIS = np.linspace(-1, 1, 4)
+
+PICTURES = {
+    "grid": lambda: plot.grid(GREY, "A grid", labels=list("abcdefghijkl")),
+    "colour grid": lambda: plot.grid(COLOUR, "In colour", columns=5),
+    "rows": lambda: plot.rows({"before": GREY[:6], "after": GREY[6:]}, "Rows"),
+    "curves": lambda: plot.curves(
+        {"d": RNG.random(50), "g": (AXIS, AXIS**2)},
+        "Curves",
+        smooth=5,
+        lines={"m": 0.5},
+    ),
+    "scatter": lambda: plot.scatter(
+        POINTS, LABELS, NAMES, "Codes", extra={"x": POINTS}
+    ),
+    "plane": lambda: plot.plane(np.tile(GREY, (2, 1, 1, 1))[:16], AXIS, AXIS, "Plane"),
+    "regions": lambda: plot.regions(
+        np.arange(16).reshape(4, 4) % 3, AXIS, AXIS, NAMES, "Areas", points=POINTS
+    ),
+    "bars": lambda: plot.bars(NAMES, [0.1, 0.5, 0.4], "Bars", x="share", percent=True),
+    "histograms": lambda: plot.histograms(
+        {"a": POINTS[:, 0], "b": POINTS[:, 1]}, "H", x="x"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_is_no_blank_and_says_what_it_shows(name):
+    RNG.bit_generator.state = np.random.default_rng(1).bit_generator.state
+    picture = PICTURES[name]()
+    data, metadata = picture._repr_mimebundle_()
+    png = data["image/png"]
+    pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 10
+    assert len(png) < 200_000
+    title = picture.axes[0].get_title()
+    assert title and metadata["image/png"]["alt"].startswith(title)
+    assert picture.alt in data["text/plain"]
+    RNG.bit_generator.state = np.random.default_rng(1).bit_generator.state
+    assert PICTURES[name]()._repr_mimebundle_()[0]["image/png"] == png
+
+
+@pytest.mark.parametrize(
+    "name", ["curves", "scatter", "plane", "regions", "histograms"]
+)
+def test_axes_have_names(name):
+    ax = PICTURES[name]().axes[0]
+    assert ax.get_xlabel() and ax.get_ylabel()
+
+
+def test_pixels_are_where_they_belong():
+    """A white picture first and a black one second, between white gaps."""
+    pictures = np.stack([np.ones((8, 8, 1)), np.zeros((8, 8, 1))])
+    sheet, at = plot._mosaic(pictures, columns=2, gap=2)
+    (r0, c0), (r1, c1) = at
+    assert sheet[r0 : r0 + 8, c0 : c0 + 8].min() == 1
+    assert sheet[r1 : r1 + 8, c1 : c1 + 8].max() == 0
+    assert sheet.sum() == sheet.size - 64
+
+
+def test_the_plane_has_its_smallest_y_at_the_bottom():
+    marks = np.zeros((16, 8, 8, 1), np.float32)
+    marks[:4] = 1  # the row of ys[0]
+    shown = plot.plane(marks, AXIS, AXIS, "Plane").axes[0].images[0].get_array()
+    assert shown[-8:].min() == 1 and shown[:-8].max() == 0
+
+
+def test_a_gif_moves_and_has_its_still():
+    frames = RNG.random((7, 4, 8, 8, 1), np.float32)
+    moving = plot.gif(frames, "Learning", strip=3)
+    image = Image.open(io.BytesIO(moving.data))
+    assert image.format == "GIF" and image.n_frames == 7
+    data, metadata = moving._repr_mimebundle_()
+    assert (
+        data["image/gif"] == moving.data and "Learning" in metadata["image/gif"]["alt"]
+    )
+    assert len(moving.strip.axes[0].get_yticks()) == 3
+
+
+@pytest.mark.parametrize(
+    "images, message",
+    [
+        (GREY * 2 - 1, r"\(images \+ 1\) / 2"),
+        (np.where(GREY > 0.5, np.nan, GREY), "lie in"),
+        (GREY[..., 0], "Pictures have shape"),
+        (GREY[:0], "N at least 1"),
+        (np.zeros((2, 8, 8, 4)), "Pictures have shape"),
+    ],
+)
+def test_what_is_no_picture_is_refused(images, message):
+    with pytest.raises(ValueError, match=message):
+        plot.grid(images, "Grid")
+
+
+def test_values_that_are_not_finite_are_refused():
+    with pytest.raises(ValueError, match="NaN"):
+        plot.curves({"loss": [1.0, np.nan]}, "Loss")
+    with pytest.raises(ValueError, match="different lengths"):
+        plot.rows({"a": GREY[:3], "b": GREY[:4]}, "Rows")

@@ -1,0 +1,243 @@
+"""fit(): the same as a loop by hand, and what it does when something goes wrong."""
+
+import os
+import signal
+import threading
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from gencourse import autoencoder
+from gencourse.train import NotFinite, fit
+
+
+class Line(nnx.Module):
+    """y = a x + b, the smallest thing that can be trained."""
+
+    def __init__(self):
+        self.a, self.b = nnx.Param(jnp.zeros(())), nnx.Param(jnp.zeros(()))
+
+    def __call__(self, x):
+        return self.a[...] * x + self.b[...]
+
+
+@nnx.jit
+def step(model, optimizer, batch, key, weight=1.0):
+    x, y = batch
+
+    def loss_fn(model):
+        return weight * ((model(x) - y) ** 2).mean()
+
+    loss, grads = nnx.value_and_grad(loss_fn)(model)
+    optimizer.update(model, grads)
+    return {"loss": loss, "noise": jax.random.normal(key), "x": x[0]}
+
+
+def line(rate=0.1):
+    model = Line()
+    return model, nnx.Optimizer(model, optax.sgd(rate), wrt=nnx.Param)
+
+
+X = np.linspace(-1, 1, 105, dtype=np.float32)
+DATA = X, 3 * X + 1
+KEY = jax.random.key(0)
+
+
+def run(objects, **options):
+    options = {"batch_size": 10, "key": KEY, "progress": False, **options}
+    return fit(step, objects, options.pop("data", DATA), **options)
+
+
+def test_it_learns():
+    objects = line()
+    history = run(objects, epochs=20)
+    assert history["loss"].shape == (200,)  # 105 // 10 batches an epoch, 20 epochs
+    assert history["loss"][-1] < 1e-3 < history["loss"][0]
+    assert abs(objects[0].a[...] - 3) < 0.05 and abs(objects[0].b[...] - 1) < 0.05
+
+
+def test_the_step_called_by_hand_gives_the_same_numbers():
+    """The contract: fit compiles the plain function its own way, to no effect."""
+    x = np.random.default_rng(0).random((8, 32, 32, 1), np.float32)
+
+    def new():
+        model = autoencoder.Autoencoder(2, rngs=nnx.Rngs(0))
+        return model, nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
+
+    by_hand, by_fit = new(), new()
+    losses = [
+        autoencoder.train_step(*by_hand, batch=x, key=KEY)["loss"] for _ in range(3)
+    ]
+    options = dict(batch_size=8, steps=3, key=KEY, progress=False)
+    history = fit(autoencoder.train_step, by_fit, x, **options)
+    np.testing.assert_allclose(history["loss"], losses, rtol=1e-5)
+    for a, b in zip(
+        *(jax.tree.leaves(nnx.state(o)) for o in (by_hand, by_fit)), strict=True
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_the_same_key_gives_the_same_bits_and_another_key_others():
+    one, two, other = line(), line(), line()
+    first, second = run(one, steps=30), run(two, steps=30)
+    third = run(other, steps=30, key=jax.random.key(1))
+    for name in first:
+        assert np.array_equal(first[name], second[name])
+        assert not np.array_equal(first[name], third[name])
+    assert np.array_equal(one[0].a[...], two[0].a[...])
+
+
+def test_every_row_once_an_epoch_in_a_new_order_and_a_new_key_each_step():
+    rows = np.arange(100, dtype=np.float32)
+    history = run(line(rate=0), data=(rows, rows), batch_size=1, epochs=2)
+    first, second = history["x"][:100], history["x"][100:]
+    assert np.array_equal(np.sort(first), rows) and np.array_equal(
+        np.sort(second), rows
+    )
+    assert not np.array_equal(first, second) and not np.array_equal(first, rows)
+    assert len(np.unique(history["noise"])) == 200
+
+
+def test_a_schedule_is_annealed_without_recompiling():
+    traced = []
+
+    def counting(model, optimizer, batch, key, weight):
+        traced.append(1)
+        return {"weight": weight}
+
+    options = dict(batch_size=10, key=KEY, progress=False)
+    ramp = optax.linear_schedule(0.0, 1.0, 4)
+    history = fit(counting, line(), DATA, steps=6, weight=ramp, **options)
+    np.testing.assert_allclose(history["weight"], [0, 0.25, 0.5, 0.75, 1, 1])
+    objects, number = line(), len(traced)
+    for weight in (1.0, 2.0):
+        history = fit(counting, objects, DATA, steps=2, weight=weight, **options)
+        assert np.array_equal(history["weight"], [weight, weight])
+    assert len(traced) == number + 1
+
+
+def test_uint8_stays_uint8_until_a_batch_is_cut():
+    pictures = np.arange(50, dtype=np.uint8)
+
+    def look(model, optimizer, batch, key):
+        return {"largest": batch.max()}
+
+    history = fit(
+        look,
+        line(),
+        pictures,
+        batch_size=50,
+        steps=1,
+        key=KEY,
+        progress=False,
+        transform=lambda batch: batch.astype(jnp.float32) / 49,
+    )
+    assert history["largest"] == 1
+
+
+def test_batches_keep_the_structure_of_the_data():
+    def look(model, optimizer, batch, key):
+        return {"agree": (batch["x"] * 2 == batch["y"]).mean()}
+
+    rows = np.arange(40.0, dtype=np.float32)
+    data = {"x": rows, "y": 2 * rows}
+    history = fit(look, line(), data, batch_size=7, steps=9, key=KEY, progress=False)
+    assert (history["agree"] == 1).all()
+
+
+def test_a_loss_that_is_not_finite_stops_and_names_the_first_bad_step():
+    with pytest.raises(NotFinite, match="loss became (nan|inf) at step") as raised:
+        run(line(rate=1e6), steps=500)
+    error = raised.value
+    good = np.isfinite(error.history["loss"])
+    assert not good[error.step - 1] and good[: error.step - 1].all()
+    assert len(good) < 500
+
+
+def test_ctrl_c_gives_back_history_and_model():
+    """A real SIGINT, to this process, some steps into the run."""
+    objects = line()
+    seen = []
+
+    def watched(model, optimizer, batch, key):
+        metrics = step(model, optimizer, batch, key)
+        jax.debug.callback(lambda: seen.append(1))
+        return metrics
+
+    def strike():
+        while len(seen) < 40:
+            pass
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    thread = threading.Thread(target=strike)
+    thread.start()
+    options = dict(batch_size=10, key=KEY, progress=False)
+    history = fit(watched, objects, DATA, steps=1_000_000, **options)
+    thread.join()
+    assert 40 <= len(history["loss"]) < 1_000_000
+    assert signal.getsignal(signal.SIGINT) is before
+    # The model is where as many steps by themselves would have brought it.
+    again = line()
+    fit(watched, again, DATA, steps=len(history["loss"]), **options)
+    assert np.array_equal(objects[0].a[...], again[0].a[...])
+
+
+def test_arrays_taken_from_the_model_before_stay_alive():
+    """fit donates its buffers; what the caller holds must not be among them."""
+    objects = line()
+    before = objects[0].a[...]
+    run(objects, steps=3)
+    assert float(before) == 0 and float(objects[0].a[...]) != 0
+
+
+def test_a_failing_step_leaves_the_objects_usable():
+    objects = line()
+
+    def broken(model, optimizer, batch, key):
+        raise RuntimeError("a mistake in the step")
+
+    with pytest.raises(RuntimeError, match="a mistake in the step"):
+        fit(broken, objects, DATA, batch_size=10, steps=2, key=KEY, progress=False)
+    assert float(objects[0].a[...]) == 0
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"batch_size": 106}, "between 1 and 105"),
+        ({"batch_size": 0}, "between 1 and 105"),
+        ({"steps": 0}, "1 or more"),
+        ({"steps": 2, "epochs": 2}, "either steps"),
+        ({}, "either steps"),
+        ({"steps": 2, "key": 0}, "jax.random.key"),
+        ({"steps": 2, "data": (X, X[:50])}, "of the same N"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        run(line(), **change)
+
+
+def test_one_object_instead_of_a_tuple_is_refused():
+    with pytest.raises(ValueError, match="objects is a tuple"):
+        run(line()[0], steps=1)
+
+
+def test_the_chapters_check_sees_the_data_before_anything_is_compiled():
+    model = autoencoder.Autoencoder(2, rngs=nnx.Rngs(0))
+    optimizer = nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
+    tanh = np.full((20, 32, 32, 1), -1, np.float32)
+    with pytest.raises(ValueError, match=r"needs \[0, 1\]"):
+        fit(
+            autoencoder.train_step,
+            (model, optimizer),
+            tanh,
+            batch_size=10,
+            steps=1,
+            key=KEY,
+        )
