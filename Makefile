@@ -42,10 +42,12 @@ lint: env ## style, and that nothing generated is stale
 	$(PY) -m ruff format --check
 	$(PY) tools/notebooks.py quotes --check
 	$(PY) tools/notebooks.py exercises --check
+	$(PY) tools/notebooks.py pictures --check
 
 chapters: env ## run chapters and solutions in place: up to 5 minutes each
 	$(PY) tools/notebooks.py run --budget $(BUDGET) $(NB)
 	$(PY) tools/notebooks.py exercises
+	$(PY) tools/notebooks.py pictures
 
 exercises: env ## make exercises/ from solutions/
 	$(PY) tools/notebooks.py exercises

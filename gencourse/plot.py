@@ -187,7 +187,7 @@ def plane(images, xs, ys, title, *, axes=("z[0]", "z[1]"), alt=None):
     h, w, c = images.shape[1:]
     by_row = images.reshape(len(ys), len(xs), h, w, c)[::-1]
     sheet = by_row.swapaxes(1, 2).reshape(len(ys) * h, len(xs) * w, c)
-    picture = Picture(figsize=(7, 7))
+    picture = Picture(figsize=(6, 6))
     ax = picture.add_subplot(title=title, xlabel=axes[0], ylabel=axes[1])
     half_x, half_y = (xs[1] - xs[0]) / 2, (ys[1] - ys[0]) / 2
     extent = (xs[0] - half_x, xs[-1] + half_x, ys[0] - half_y, ys[-1] + half_y)

@@ -8,6 +8,7 @@ import _data_fake
 import pytest
 
 from gencourse import __main__ as cli
+from gencourse import doctor
 from gencourse.data import sets
 
 WELL = {
@@ -19,7 +20,7 @@ WELL = {
     "gpu": False,
     "threads": 2,
     "memory": 8e9,
-    "home": Path("/home/ada/tensorflow_datasets"),
+    "home": Path("/data/ada/tensorflow_datasets"),
     "disk": 50e9,
     "cache_error": "",
     "tfds_error": "",
@@ -32,8 +33,8 @@ WELL = {
 
 
 def test_nothing_off_no_advice():
-    assert cli.advice(WELL) == []
-    assert cli.advice(WELL | {"gpu": True, "platform": "gpu"}) == []
+    assert doctor.advice(WELL) == []
+    assert doctor.advice(WELL | {"gpu": True, "platform": "gpu"}) == []
 
 
 @pytest.mark.parametrize(
@@ -57,31 +58,33 @@ def test_nothing_off_no_advice():
     ],
 )
 def test_one_line_for_each_thing_that_is_off(off, stops, words):
-    ((stopped, line),) = cli.advice(WELL | off)
+    ((stopped, line),) = doctor.advice(WELL | off)
     assert stopped == stops and words in line and "\n" not in line
 
 
 def test_the_exit_code_tells_whether_the_course_can_start(monkeypatch, capsys):
-    monkeypatch.setattr(cli, "gather", lambda: dict(WELL))
-    monkeypatch.setattr(cli, "probe", lambda: {})
+    monkeypatch.setattr(doctor, "gather", lambda: dict(WELL))
+    monkeypatch.setattr(doctor, "probe", lambda: {})
     assert cli.main(["doctor"]) == 0
     assert "All is well" in capsys.readouterr().out
-    monkeypatch.setattr(cli, "probe", lambda: {"probe_error": "Error: x", "speed": 0})
+    monkeypatch.setattr(
+        doctor, "probe", lambda: {"probe_error": "Error: x", "speed": 0}
+    )
     assert cli.main(["doctor"]) == 1
     assert "STOP: chapter 1's network does not train" in capsys.readouterr().out
 
 
 def test_the_facts_are_gathered_here(monkeypatch, tmp_path):
     monkeypatch.setenv("GENCOURSE_CACHE", str(tmp_path))
-    facts = cli.gather() | cli.probe(seconds=0)
+    facts = doctor.gather() | doctor.probe(seconds=0)
     assert facts.keys() == WELL.keys()
     assert facts["probe_error"] == "" and facts["learns"] and facts["speed"] > 0
     assert facts["sets"]["mnist"].startswith("embedded part ready; whole set ")
-    assert not any(stops for stops, _ in cli.advice(facts))
+    assert not any(stops for stops, _ in doctor.advice(facts))
 
 
 def test_threads_know_the_share_of_a_container(tmp_path):
-    free = cli.cpu_threads(tmp_path)  # no such file: all that the process may use
+    free = doctor.cpu_threads(tmp_path)  # no such file: all that the process may use
     for text, threads in {
         "max 100000": free,
         "100000 100000": 1,
@@ -89,13 +92,13 @@ def test_threads_know_the_share_of_a_container(tmp_path):
         "6400000 100000": free,
     }.items():
         (tmp_path / "cpu.max").write_text(text)
-        assert cli.cpu_threads(tmp_path) == threads
+        assert doctor.cpu_threads(tmp_path) == threads
 
 
 def test_a_cache_that_cannot_be_written_is_seen(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("GENCOURSE_CACHE", str(tmp_path / "file" / "cache"))
-    assert cli._cache_error()
+    assert doctor._cache_error()
 
 
 @pytest.fixture

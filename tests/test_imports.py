@@ -30,7 +30,7 @@ TOP = {
 }
 # What it may import besides, inside the function that needs it.
 INSIDE = {"data": HEAVY | {"PIL", "tqdm", "etils", "psutil"}, "plot": {"IPython"}}
-ANYTHING = {"notebook", "__main__"}
+ANYTHING = {"notebook", "doctor", "__main__"}
 FILES = sorted(p.relative_to(PACKAGE) for p in PACKAGE.rglob("*.py"))
 
 

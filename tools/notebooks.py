@@ -3,6 +3,7 @@
     python tools/notebooks.py run [--budget laptop] chapters/01_autoencoder.ipynb
     python tools/notebooks.py quotes [--check]
     python tools/notebooks.py exercises [--check]
+    python tools/notebooks.py pictures [--check]
 
 A figure quoted in Markdown is written
 
@@ -267,6 +268,32 @@ def quotes(check=False):
     _report("quoted figures", stale, check, "quotes")
 
 
+# --- pictures ------------------------------------------------------------------
+
+
+def pictures(check=False):
+    """pictures/NN_x.png, for the README: of each chapter the cell tagged `picture`."""
+    stale = []
+    for path in sorted(ROOT.glob("chapters/*.ipynb")):
+        shown = [
+            out.data["image/png"]
+            for cell in read(path).cells
+            if "picture" in cell.metadata.get("tags", [])
+            for out in cell.outputs
+            if "image/png" in out.get("data", {})
+        ]
+        if len(shown) > 1 or not shown and "project" not in path.stem:
+            raise Problem(f"{short(path)}: {len(shown)} cells tagged `picture`; want 1")
+        for png in map(base64.b64decode, shown):
+            target = ROOT / "pictures" / f"{path.stem}.png"
+            if not target.exists() or target.read_bytes() != png:
+                stale.append(short(target))
+                if not check:
+                    target.parent.mkdir(exist_ok=True)
+                    target.write_bytes(png)
+    _report("pictures", stale, check, "chapters")
+
+
 # --- exercises -----------------------------------------------------------------
 
 
@@ -331,6 +358,7 @@ def main(argv=None):
     for name, text in [
         ("quotes", "fill figures quoted in prose from results/results.json"),
         ("exercises", "make exercises/ from solutions/"),
+        ("pictures", "make pictures/ from the chapters' outputs"),
     ]:
         sub = commands.add_parser(name, help=text)
         sub.add_argument("--check", action="store_true", help="only say what is stale")
@@ -339,7 +367,7 @@ def main(argv=None):
         if args.command == "run":
             run(args.paths, args.budget)
         else:
-            {"quotes": quotes, "exercises": exercises}[args.command](args.check)
+            globals()[args.command](args.check)
     except Problem as problem:
         sys.exit(f"notebooks: {problem}")
 
