@@ -163,11 +163,13 @@ def scatter(
     picture = Picture(figsize=(7, 6))
     ax = picture.add_subplot(title=title, xlabel=axes[0], ylabel=axes[1])
     size = np.clip(30_000 / len(points), 3, 15)
+    middles = {}
     for c, name in enumerate(names):
         mine = points[np.asarray(labels) == c]
         if len(mine):
             ax.scatter(*mine.T, s=size, color=PALETTE[c % 10], alpha=0.5, linewidths=0)
-            _name(ax, *np.median(mine, axis=0), name)
+            middles[name] = np.median(mine, axis=0)
+    _name_all(ax, middles)
     for name, more in (extra or {}).items():
         ax.scatter(*np.asarray(more).T, s=40, color="black", marker="x", label=name)
     if extra:
@@ -222,14 +224,12 @@ def regions(
         ax.scatter(*np.asarray(points).T, s=1, color="black", alpha=0.3, linewidths=0)
         ax.set(xlim=extent[:2], ylim=extent[2:])
     shares = np.bincount(classes.ravel(), minlength=len(names)) / classes.size
+    middles = {}
     for c in np.flatnonzero(shares > 0.005):
         rows_, columns_ = np.nonzero(classes == c)
-        _name(
-            ax,
-            np.median(np.asarray(xs)[columns_]),
-            np.median(np.asarray(ys)[rows_]),
-            names[c],
-        )
+        middle = np.asarray(xs)[columns_], np.asarray(ys)[rows_]
+        middles[names[c]] = np.median(middle, axis=1)
+    _name_all(ax, middles)
     listed = ", ".join(f"{n} {s:.0%}" for n, s in zip(names, shares, strict=True))
     picture.alt = alt or f"{title}. Shares of the area: {listed}."
     return picture
@@ -317,17 +317,17 @@ def gif(frames, title, *, names=None, columns=10, strip=6, milliseconds=200):
     return Gif(out.getvalue(), still, f"{title}, animated over {len(frames)} moments")
 
 
-def _name(ax, x, y, text):
-    ax.text(
-        x,
-        y,
-        text,
-        ha="center",
-        va="center",
-        fontsize=9,
-        weight="bold",
-        path_effects=_HALO,
-    )
+def _name_all(ax, middles):
+    """Write each name at its place, moved up where it would cover another."""
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    written = []
+    for name, (x, y) in sorted(middles.items(), key=lambda item: item[1][1]):
+        for other_x, other_y in written:  # from the lowest up
+            if abs(x - other_x) < 0.14 * (right - left):
+                y = max(y, other_y + 0.035 * (top - bottom))
+        written.append((x, y))
+        style = dict(ha="center", va="center", fontsize=9, weight="bold")
+        ax.text(x, y, name, path_effects=_HALO, **style)
 
 
 def _finite(values, title):
