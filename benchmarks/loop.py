@@ -126,7 +126,7 @@ def measure():
     batches = [jnp.asarray(x[i : i + BATCH]) for i in range(0, len(x), BATCH)]
     plain = autoencoder.train_step.__wrapped__
     runs = {
-        "fit": by_fit(plain, chapter1(), x),
+        "fit": by_fit(autoencoder.train_step, chapter1(), x),
         "bare": by_hand(plain, chapter1(), batches),
         "flax": by_nnx_jit(plain, chapter1(flax=True), batches),
     }
@@ -135,7 +135,7 @@ def measure():
     points = np.random.default_rng(0).random((BATCH * 20, 4), np.float32)
     cut = [jnp.asarray(points[i : i + BATCH]) for i in range(0, len(points), BATCH)]
     runs = {
-        "fit": by_fit(tiny_step, with_adam(Tiny()), points),
+        "fit": by_fit(nnx.jit(tiny_step), with_adam(Tiny()), points),
         "bare": by_hand(tiny_step, with_adam(Tiny()), cut),
         "nnx.jit": by_nnx_jit(tiny_step, with_adam(Tiny()), cut),
     }

@@ -57,6 +57,8 @@ class Autoencoder(nnx.Module):
     """An encoder and a decoder with `latent` numbers between them."""
 
     def __init__(self, latent=2, *, rngs: nnx.Rngs):
+        if not isinstance(latent, int) or latent < 1:
+            raise ValueError(f"latent is a whole number from 1; given {latent!r}.")
         self.latent = latent
         self.encoder = Encoder(latent, rngs=rngs)
         self.decoder = Decoder(latent, rngs=rngs)
@@ -65,16 +67,18 @@ class Autoencoder(nnx.Module):
         return self.decoder(self.encoder(x))  # logits (B, 32, 32, 1)
 
 
-def reconstruction(logits, x):
+def reconstruction_loss(logits, x):
     """Binary cross-entropy in nats an image: (B,), summed over pixels.
 
     Args:
       logits: (B, H, W, C), float, any real numbers.
-      x: (B, H, W, C), float in [0, 1], the pictures to be met.
+      x: the same shape, float in [0, 1], the pictures to be met.
 
     Divide by H * W * C for nats a pixel. A grey pixel cannot cost less than its own
     entropy, so even a perfect copy does not reach 0.
     """
+    if logits.shape != x.shape:  # they would broadcast, silently
+        raise ValueError(f"logits are {logits.shape} and pictures {x.shape}.")
     pixels = optax.sigmoid_binary_cross_entropy(logits, x)  # (B, H, W, C)
     return pixels.sum(axis=(1, 2, 3))  # (B,)
 
@@ -90,7 +94,7 @@ def train_step(model, optimizer, batch, key):
     """
 
     def loss_fn(model):
-        return reconstruction(model(batch), batch).mean()
+        return reconstruction_loss(model(batch), batch).mean()
 
     loss, grads = nnx.value_and_grad(loss_fn)(model)
     optimizer.update(model, grads)
@@ -105,10 +109,12 @@ def encode(model, x):
 
 def decode(model, z):
     """Pictures (N, 32, 32, 1), float32 in [0, 1], of codes (N, latent), float."""
-    if np.ndim(z) != 2 or np.shape(z)[1] != model.latent:
+    if np.ndim(z) != 2 or np.shape(z)[1] != model.latent or not len(z):
         raise ValueError(
             f"This model's codes have shape (N, {model.latent}); given {np.shape(z)}."
         )
+    if not np.isfinite(z).all():
+        raise ValueError("There are NaN or infinite numbers among the codes.")
     return _in_chunks(_decode, model.decoder, z)
 
 
@@ -132,6 +138,11 @@ def interpolate(model, a, b, n=8):
 
 def check(batch):
     """Raise a ValueError where `batch` is not (B, 32, 32, 1), float, in [0, 1]."""
+    if not hasattr(batch, "shape"):
+        raise ValueError(
+            "The autoencoder learns from pictures alone: give one array of them. "
+            "It has no use for labels."
+        )
     if np.ndim(batch) != 4 or np.shape(batch)[1:] != (32, 32, 1):
         raise ValueError(
             f"The autoencoder takes pictures of shape (B, 32, 32, 1); given "
@@ -142,6 +153,8 @@ def check(batch):
             f"The pictures are {batch.dtype}, not float. Scale them to [0, 1]: "
             f'data.scale(images, "unit").'
         )
+    if not len(batch):
+        raise ValueError("There is no picture in this batch.")
     low, high = float(batch.min()), float(batch.max())
     if not (0 <= low and high <= 1):  # also true of NaN
         raise ValueError(
@@ -162,7 +175,7 @@ def _decode(decoder, z):
 
 @nnx.jit
 def _losses(model, x):
-    return reconstruction(model(x), x)
+    return reconstruction_loss(model(x), x)
 
 
 def _in_chunks(f, network, x, size=1000):

@@ -10,6 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from packaging.version import Version
+
 from gencourse import data
 from gencourse.data import cache, prepared
 from gencourse.data.sets import SETS, SPLITS, NotPrepared
@@ -141,14 +143,14 @@ def advice(facts: dict) -> list[tuple[bool, str]]:
     if missing:
         say(f"not installed: {', '.join(missing)}. Run pip install -e . again", True)
     jax_version = facts["versions"].get("jax")
-    if jax_version and tuple(map(int, jax_version.split(".")[:2])) < (0, 10):
+    if jax_version and Version(jax_version) < Version("0.10"):
         say('jax is too old: pip install --upgrade "jax>=0.10"', True)
     if facts["jax_error"]:
         say(f"jax does not start: {facts['jax_error']}", True)
     if facts["gpu"] and facts["platform"] == "cpu":
         say(
             "there is an NVIDIA GPU, but jax sees only the CPU: "
-            'pip install "gencourse[cuda]" (in a clone: pip install -e ".[cuda]")'
+            "in the clone, pip install -e '.[cuda]'"
         )
     if facts["data_error"]:
         say(facts["data_error"], True)

@@ -32,7 +32,7 @@ class Conv(nnx.Conv):
     """`nnx.Conv` for pictures: (B, H, W, C) -> (B, H', W', C'), float.
 
     The same arguments, parameters and values. It refuses a `kernel_size` that is
-    one number: Flax takes it for a one-dimensional convolution, without a word.
+    not two numbers: Flax would take 3 for a one-dimensional convolution, silently.
     """
 
     def __init__(self, in_features, out_features, kernel_size, *args, **kwargs):
@@ -49,7 +49,9 @@ class ConvTranspose(nnx.ConvTranspose):
 
     The same arguments, parameters and values; with "SAME" padding H' = stride * H.
     The rarer options (dilation, masks, circular padding, `transpose_kernel`) go
-    through Flax's own code at Flax's own speed.
+    through Flax's own code at Flax's own speed. Its derivative is hand-written, for
+    reverse mode (`jax.grad`, `jax.vjp`, `jax.jacrev`, also twice); forward mode
+    (`jax.jvp`, `jax.jacfwd`) raises: use `nnx.ConvTranspose` there.
     """
 
     def __init__(self, in_features, out_features, kernel_size, *args, **kwargs):
@@ -142,11 +144,11 @@ def _pair(n):
 
 
 def _check_kernel_size(kernel_size):
-    if isinstance(kernel_size, int):
+    if isinstance(kernel_size, int) or len(kernel_size) != 2:
         raise TypeError(
-            f"kernel_size={kernel_size} is one number, which Flax reads as a "
-            f"one-dimensional convolution. For pictures write "
-            f"kernel_size=({kernel_size}, {kernel_size})."
+            f"kernel_size={kernel_size} would make Flax convolve in another number of "
+            f"dimensions than two, without a word. For pictures give two numbers, such "
+            f"as kernel_size=(3, 3)."
         )
 
 

@@ -75,7 +75,7 @@ def grid(images, title, *, labels=None, columns=10, alt=None):
     )
     picture, ax = _sheet(sheet, title, alt, width=min(10, 0.75 * columns + 1))
     for (row, column), label in zip(
-        at, labels if labels is not None else [], strict=False
+        at, labels if labels is not None else [""] * n, strict=True
     ):
         x = column + images.shape[2] / 2
         ax.text(x, row - 1, str(label), ha="center", va="bottom", fontsize=7)
@@ -116,7 +116,7 @@ def curves(series, title, *, x="step", y="loss", smooth=1, lines=None, alt=None)
 
     Args:
       series: a dict from a name to an array (steps,), or to a pair (xs, ys).
-      smooth: the mean over this many values is drawn, the values pale behind it.
+      smooth: a running mean over this many values is drawn, the values pale behind.
       lines: a dict from a name to a height: dashed lines to compare with.
     """
     picture = Picture(figsize=(7, 3.5))
@@ -128,10 +128,10 @@ def curves(series, title, *, x="step", y="loss", smooth=1, lines=None, alt=None)
         xs, ys = values if pair else (1 + np.arange(len(values)), values)
         xs, ys = _finite(xs, title), _finite(ys, title)
         window = min(smooth, len(ys))
-        if window > 1:
+        if window > 1:  # the mean stands at the middle of the values it is of
             ax.plot(xs, ys, color=colour, alpha=0.25, linewidth=0.8)
             ys = np.convolve(ys, np.ones(window) / window, mode="valid")
-            xs = xs[window - 1 :]
+            xs = np.convolve(xs, np.ones(window) / window, mode="valid")
         ax.plot(xs, ys, color=colour, label=name, marker="o" if len(xs) < 30 else None)
         ends.append(f"{name} goes from {ys[0]:.3g} to {ys[-1]:.3g}")
     for name, height in (lines or {}).items():
@@ -146,6 +146,7 @@ def curves(series, title, *, x="step", y="loss", smooth=1, lines=None, alt=None)
     if len(series) > 1:
         ax.legend(frameon=False)
     ax.spines[["top", "right"]].set_visible(False)
+    ends += [f"{name} is at {height:.3g}" for name, height in (lines or {}).items()]
     picture.alt = alt or f"{title}. Over {x}, {'; '.join(ends)}."
     return picture
 
@@ -160,6 +161,11 @@ def scatter(
       extra: a dict from a name to more points (M, 2), drawn as black crosses.
     """
     points = _finite(points, title)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise ValueError(
+            f"A scatter shows points of the plane, (N, 2); given {points.shape}."
+        )
+    _check_classes(labels, names)
     picture = Picture(figsize=(7, 6))
     ax = picture.add_subplot(title=title, xlabel=axes[0], ylabel=axes[1])
     size = np.clip(30_000 / len(points), 3, 15)
@@ -212,10 +218,12 @@ def regions(
       points: (N, 2), drawn over it as small dots.
     """
     classes = np.asarray(classes)
+    _check_classes(classes, names)
     picture = Picture(figsize=(7, 6))
     ax = picture.add_subplot(title=title, xlabel=axes[0], ylabel=axes[1])
     colours = np.array([matplotlib.colors.to_rgb(c) for c in PALETTE])
-    extent = (xs[0], xs[-1], ys[0], ys[-1])
+    half_x, half_y = (xs[1] - xs[0]) / 2, (ys[1] - ys[0]) / 2
+    extent = (xs[0] - half_x, xs[-1] + half_x, ys[0] - half_y, ys[-1] + half_y)
     pale = 0.35 + 0.65 * colours[classes % 10]
     ax.imshow(
         pale, origin="lower", extent=extent, aspect="auto", interpolation="nearest"
@@ -276,7 +284,12 @@ def histograms(named, title, *, x, bins=40, alt=None):
     for i, (name, values) in enumerate(named.items()):
         heights, _ = np.histogram(values, edges, density=True)
         ax.stairs(
-            heights, edges, label=name, linewidth=2, color=PALETTE[i], ls=styles[i % 4]
+            heights,
+            edges,
+            label=name,
+            linewidth=2,
+            color=PALETTE[i % 10],
+            ls=styles[i % 4],
         )
     ax.legend(frameon=False)
     ax.spines[["top", "right"]].set_visible(False)
@@ -313,6 +326,8 @@ def gif(frames, title, *, names=None, columns=10, strip=6, milliseconds=200):
     )
     chosen = np.unique(np.linspace(0, len(frames) - 1, strip).round().astype(int))
     names = [f"moment {i + 1}" for i in range(len(frames))] if names is None else names
+    if len(set(names)) != len(frames):
+        raise ValueError(f"Give {len(frames)} names for the moments, all different.")
     still = rows({str(names[i]): frames[i][:columns] for i in chosen}, title)
     return Gif(out.getvalue(), still, f"{title}, animated over {len(frames)} moments")
 
@@ -330,8 +345,19 @@ def _name_all(ax, middles):
         ax.text(x, y, name, path_effects=_HALO, **style)
 
 
+def _check_classes(labels, names):
+    labels = np.asarray(labels)
+    if labels.min() < 0 or labels.max() >= len(names):
+        raise ValueError(
+            f"Labels go from {labels.min()} to {labels.max()}; there are {len(names)} "
+            f"names, for 0 to {len(names) - 1}."
+        )
+
+
 def _finite(values, title):
     values = np.asarray(values, np.float64)
+    if not values.size:
+        raise ValueError(f"{title}: there are no values to draw.")
     if not np.isfinite(values).all():
         raise ValueError(f"{title}: there are NaN or infinite values to draw.")
     return values

@@ -62,7 +62,8 @@ def fit(
       progress: show a bar with the metrics and the time left. The environment
         variable TQDM_DISABLE=1 silences every bar.
       **scalars: passed to `step` by name. A number, or a function of the number of
-        steps done, such as an Optax schedule: neither recompiles the step.
+        steps done, such as an Optax schedule; either is traced, so that a value that
+        changes from step to step compiles nothing anew.
 
     Returns:
       The history: a dict from each metric's name to float32 (steps done,). After
@@ -70,12 +71,19 @@ def fit(
 
     Raises:
       ValueError: on data, batch_size, steps or key that cannot be meant.
-      NotFinite: at the next reading after a metric became NaN or infinite.
+      TypeError: where the step's metrics are not a dict of scalars.
+      NotFinite: at the next reading after a metric, any of them, became NaN or
+        infinite. The objects hold what training made of them.
+
+    Where a step fails while it runs (no memory left, say, or a second Ctrl-C in its
+    midst), the objects are as they were before fit.
     """
-    plain = inspect.unwrap(step)
+    jitted = isinstance(step, type(nnx.jit(lambda: None)))
+    plain = step.__wrapped__ if jitted else step
     n, steps, per_epoch = _check_arguments(
         objects, data, batch_size, key, steps, epochs
     )
+    _check_step(plain, scalars)
     _check_data(plain, data, transform, batch_size)
 
     # Split once and carry the leaves: merging inside the compiled function costs
@@ -84,16 +92,17 @@ def fit(
     graphdef, state = nnx.split(tuple(objects))
     leaves, treedef = jax.tree.flatten(state)
     functions = tuple((k, f) for k, f in scalars.items() if callable(f))
-    numbers = {k: jnp.float32(v) for k, v in scalars.items() if not callable(v)}
-    advance, names = _compile(
-        plain, graphdef, treedef, batch_size, transform, functions
-    )
-    carry = [jnp.copy(leaf) for leaf in leaves], jnp.uint32(0)
+    numbers = {k: v for k, v in scalars.items() if not callable(v)}
+    # A jitted step may be kept compiled for a second fit, as nnx.jit itself would; a
+    # plain one is compiled anew, since what it refers to may have changed meanwhile.
+    compiled = _compile if jitted else _compile.__wrapped__
+    advance = compiled(plain, graphdef, treedef, batch_size, transform, functions)
+    carry = [jnp.copy(leaf) for leaf in leaves], jnp.int32(0)
     data = jax.tree.map(jnp.asarray, data)
     order_key, step_key = jax.random.split(key)
 
-    read = []  # metrics on the host: arrays (steps, metrics)
-    waiting = []  # metrics still on the device: one (metrics,) a step
+    read = []  # metrics on the host: dicts of arrays, one a reading
+    waiting = []  # metrics still on the device: a dict of scalars a step
     seen = time.monotonic()
     hidden = {} if progress else {"disable": True}  # {}: TQDM_DISABLE decides
     bar = tqdm(total=steps, unit="step", **hidden)
@@ -108,26 +117,25 @@ def fit(
                 stop = interrupted or i + 1 == steps
                 late = len(waiting) >= READ_EVERY or time.monotonic() - seen > 1
                 if stop or late:
-                    read.append(np.stack(jax.device_get(waiting)))
-                    _check_finite(names, read, steps)
-                    newest = dict(zip(names, read[-1][-1], strict=True))
-                    bar.set_postfix(newest, refresh=False)
+                    rows = jax.device_get(waiting)
+                    read.append({k: np.stack([r[k] for r in rows]) for k in rows[0]})
+                    _check_finite(read, steps)
+                    bar.set_postfix(rows[-1], refresh=False)
                     bar.update(len(waiting))
                     waiting, seen = [], time.monotonic()
                 if stop:
                     break
     finally:
-        nnx.update(tuple(objects), jax.tree.unflatten(treedef, carry[0]))
-    history = _history(names, read)
+        if _alive(carry[0]):
+            nnx.update(tuple(objects), jax.tree.unflatten(treedef, carry[0]))
+    history = _history(read)
     if interrupted:
         print(f"Stopped by hand after step {i + 1} of {steps}.")
     return history
 
 
-@functools.lru_cache(maxsize=8)  # a second fit of the same objects compiles nothing
+@functools.lru_cache(maxsize=8)
 def _compile(step, graphdef, treedef, batch_size, transform, functions):
-    names = []  # the metrics' names, filled in when the step is traced
-
     def advance(carry, data, order, at, key, numbers):
         leaves, count = carry
         objects = nnx.merge(graphdef, jax.tree.unflatten(treedef, leaves))
@@ -136,18 +144,37 @@ def _compile(step, graphdef, treedef, batch_size, transform, functions):
         batch = transform(batch) if transform else batch
         annealed = {name: f(count) for name, f in functions}
         key = jax.random.fold_in(key, count)
-        metrics = step(*objects, batch, key, **numbers, **annealed)
-        names[:] = metrics
+        metrics = _float32(step(*objects, batch, key, **numbers, **annealed))
         after, state = nnx.split(objects)
         if after != graphdef:
             raise ValueError(
                 "The step changed the structure of its objects, not only their "
                 "numbers: it set or removed an attribute. fit cannot carry that."
             )
-        metrics = jnp.stack([jnp.asarray(m, jnp.float32) for m in metrics.values()])
         return (jax.tree.leaves(state), count + 1), metrics
 
-    return jax.jit(advance, donate_argnums=0), names
+    return jax.jit(advance, donate_argnums=0)
+
+
+def _float32(metrics):
+    if not isinstance(metrics, dict) or not metrics:
+        raise TypeError(
+            f"A step returns its metrics, a dict of scalars such as "
+            f'{{"loss": loss}}; this one returned {metrics!r}.'
+        )
+    for name, value in metrics.items():
+        if isinstance(value, dict) or jnp.shape(value) != ():
+            raise TypeError(f"The metric {name!r} is no scalar: {value!r}.")
+    return {name: jnp.asarray(value, jnp.float32) for name, value in metrics.items()}
+
+
+def _alive(leaves):
+    """False where a step failed as it ran, and its memory is gone or holds errors."""
+    try:
+        jax.block_until_ready(leaves)
+    except RuntimeError:
+        return False
+    return True
 
 
 @functools.partial(jax.jit, static_argnums=2)
@@ -175,25 +202,26 @@ def _interrupt():
         signal.signal(signal.SIGINT, before)
 
 
-def _history(names, read):
-    columns = np.concatenate(read).T
-    return {name: column.copy() for name, column in zip(names, columns, strict=True)}
+def _history(read):
+    return {name: np.concatenate([r[name] for r in read]) for name in read[0]}
 
 
-def _check_finite(names, read, steps):
-    bad = ~np.isfinite(read[-1])
-    if not bad.any():
+def _check_finite(read, steps):
+    bad = {k: np.flatnonzero(~np.isfinite(v)) for k, v in read[-1].items()}
+    bad = {name: rows[0] for name, rows in bad.items() if len(rows)}
+    if not bad:
         return
-    row, column = np.argwhere(bad)[0]
-    at = sum(len(r) for r in read[:-1]) + row + 1
+    history = _history(read)
+    name = min(bad, key=bad.get)  # the first to go; of several, the first named
+    at = len(history[name]) - len(read[-1][name]) + bad[name] + 1
     raise NotFinite(
-        f"{names[column]} became {read[-1][row, column]} at step {at} of {steps}. "
+        f"{name} became {history[name][at - 1]} at step {at} of {steps}. "
         f"Usual causes: a learning rate that is too high, a logarithm or a division "
         f"of 0, pixels outside the loss's range. The objects hold what training "
         f"made of them: make new ones before you train again. The history up to "
         f"here is in the exception's .history.",
         step=int(at),
-        history=_history(names, read),
+        history=history,
     )
 
 
@@ -208,6 +236,8 @@ def _check_arguments(objects, data, batch_size, key, steps, epochs):
         isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
     ):
         raise ValueError(f"key is a jax.random.key(seed); given {key!r}.")
+    if isinstance(data, list):
+        raise ValueError("data is a list; make it one array with np.stack or np.array.")
     sizes = {np.shape(a)[0] if np.ndim(a) else None for a in jax.tree.leaves(data)}
     if len(sizes) != 1 or None in sizes:
         raise ValueError(
@@ -215,25 +245,46 @@ def _check_arguments(objects, data, batch_size, key, steps, epochs):
             f"{jax.tree.map(np.shape, data)}."
         )
     n = sizes.pop()
-    if not 1 <= batch_size <= n:
+    if not isinstance(batch_size, int) or not 1 <= batch_size <= n:
         raise ValueError(
-            f"batch_size is {batch_size} and there are {n} rows of data: "
-            f"it must lie between 1 and {n}."
+            f"batch_size is {batch_size!r} and there are {n} rows of data: "
+            f"it must be a whole number between 1 and {n}."
         )
     if (steps is None) == (epochs is None):
         raise ValueError("Say how long to train: either steps=... or epochs=...")
     per_epoch = n // batch_size
     steps = steps if epochs is None else epochs * per_epoch
-    if steps != int(steps) or steps < 1:
-        raise ValueError(f"There is no training for {steps} steps: give 1 or more.")
-    return n, int(steps), per_epoch
+    if not isinstance(steps, int) or steps < 1:
+        raise ValueError(
+            f"There is no training for {steps!r} steps: give a whole number, 1 or more."
+        )
+    return n, steps, per_epoch
+
+
+def _check_step(step, scalars):
+    """A parameter of the step that has the name of one of fit's never arrives."""
+    try:
+        takes = set(inspect.signature(step).parameters)
+    except (TypeError, ValueError):  # a callable without a signature
+        return
+    own = set(inspect.signature(fit).parameters) - {"scalars", "key", "data"}
+    if taken := takes & own:
+        raise ValueError(f"Name the step's {sorted(taken)} otherwise: fit has its own.")
+    spread = inspect.Parameter.VAR_KEYWORD
+    kinds = [p.kind for p in inspect.signature(step).parameters.values()]
+    if spread not in kinds and (unknown := set(scalars) - takes):
+        raise ValueError(
+            f"The step takes no {sorted(unknown)}; it takes {list(takes)}."
+        )
 
 
 def _check_data(step, data, transform, batch_size):
     """Let the chapter's own check look at the data, before anything is compiled."""
-    module = sys.modules.get(step.__module__)
-    check = getattr(module, "check", None)
-    if step.__module__ == "__main__" or check is None:
+    while isinstance(step, functools.partial):
+        step = step.func
+    module = getattr(step, "__module__", "__main__")
+    check = getattr(sys.modules.get(module), "check", None)
+    if module == "__main__" or check is None:
         return  # a step written in a notebook has no check
     if transform:
         data = transform(jax.tree.map(lambda a: a[:batch_size], data))

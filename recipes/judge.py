@@ -7,6 +7,7 @@ accuracy that is stored beside the weights. Needs the prepared set:
 """
 
 import argparse
+import tempfile
 import time
 from pathlib import Path
 
@@ -81,8 +82,9 @@ def main():
 
     JUDGES.mkdir(exist_ok=True)
     path = JUDGES / f"{args.name}.npz"
-    judges.save_judge(path, judge, accuracy_on_test=0)
-    stored = judges.load_judge(args.name)  # in half precision, as it will be used
+    with tempfile.TemporaryDirectory() as folder:  # half precision, as it will be used
+        judges.save_judge(f"{folder}/judge.npz", judge, accuracy_on_test=0)
+        stored = judges._read_judge(f"{folder}/judge.npz")
     p = judges.probabilities(stored, data.scale(test[0], "unit"))
     accuracy = float((p.argmax(-1) == test[1]).mean())
     judges.save_judge(path, judge, accuracy)

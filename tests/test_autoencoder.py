@@ -26,11 +26,13 @@ def pictures():
 def test_the_loss_in_closed_form():
     x = jnp.array([0.0, 1.0, 0.5]).reshape(3, 1, 1, 1)
     sure = jnp.array([-30.0, 30.0, 0.0]).reshape(3, 1, 1, 1)
-    losses = autoencoder.reconstruction(sure, x)  # perfect copies
+    losses = autoencoder.reconstruction_loss(sure, x)  # perfect copies
     np.testing.assert_allclose(losses, [0, 0, np.log(2)], atol=1e-6)
-    wrong = autoencoder.reconstruction(-sure, x)  # a bet on the contrary costs |logit|
+    wrong = autoencoder.reconstruction_loss(
+        -sure, x
+    )  # a bet on the contrary costs |logit|
     np.testing.assert_allclose(wrong, [30, 30, np.log(2)], rtol=1e-6)
-    huge = autoencoder.reconstruction(
+    huge = autoencoder.reconstruction_loss(
         jnp.full((1, 1, 1, 1), 1e4), jnp.zeros((1, 1, 1, 1))
     )
     np.testing.assert_allclose(huge, 1e4)
@@ -38,7 +40,7 @@ def test_the_loss_in_closed_form():
 
 def test_the_loss_sums_over_pixels_and_keeps_images_apart():
     logits, x = jnp.zeros((3, 4, 5, 2)), jnp.ones((3, 4, 5, 2))
-    losses = autoencoder.reconstruction(logits, x)
+    losses = autoencoder.reconstruction_loss(logits, x)
     np.testing.assert_allclose(losses, np.full(3, 40 * np.log(2)), rtol=1e-6)
 
 
@@ -47,7 +49,7 @@ def test_the_loss_is_least_where_the_picture_is():
     best = jnp.log(x / (1 - x))
 
     def total(logits):
-        return autoencoder.reconstruction(logits, x).sum()
+        return autoencoder.reconstruction_loss(logits, x).sum()
 
     assert jnp.abs(jax.grad(total)(best)).max() < 1e-5
     for shift in (-0.1, 0.1):

@@ -40,7 +40,7 @@ def test_nothing_off_no_advice():
 @pytest.mark.parametrize(
     "off, stops, words",
     [
-        ({"gpu": True}, False, 'pip install "gencourse[cuda]"'),
+        ({"gpu": True}, False, "pip install -e '.[cuda]'"),
         ({"threads": 1}, False, "one CPU thread"),
         ({"memory": 1e9}, False, "little memory (1.0 GB)"),
         ({"disk": 0.5e9}, False, "set TFDS_DATA_DIR and GENCOURSE_CACHE"),

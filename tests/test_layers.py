@@ -133,10 +133,11 @@ def test_other_devices_get_the_plain_form():
     assert windows(layer, "cpu") != windows(flax, "cpu")
 
 
-def test_one_number_for_a_kernel_is_refused():
+def test_kernels_of_another_number_of_dimensions_are_refused():
     for cls in (layers.Conv, layers.ConvTranspose):
-        with pytest.raises(TypeError, match=r"kernel_size=\(3, 3\)"):
-            cls(1, 4, 3, rngs=nnx.Rngs(0))
+        for kernel in (3, (3,), (3, 3, 3)):
+            with pytest.raises(TypeError, match="another number of dimensions"):
+                cls(1, 4, kernel, rngs=nnx.Rngs(0))
 
 
 def test_wrong_shapes_are_named():

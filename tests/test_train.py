@@ -1,8 +1,10 @@
 """fit(): the same as a loop by hand, and what it does when something goes wrong."""
 
+import functools
 import os
 import signal
 import threading
+import time
 
 import jax
 import jax.numpy as jnp
@@ -105,6 +107,7 @@ def test_every_row_once_an_epoch_in_a_new_order_and_a_new_key_each_step():
 def test_a_schedule_is_annealed_without_recompiling():
     traced = []
 
+    @nnx.jit
     def counting(model, optimizer, batch, key, weight):
         traced.append(1)
         return {"weight": weight}
@@ -118,6 +121,108 @@ def test_a_schedule_is_annealed_without_recompiling():
         history = fit(counting, objects, DATA, steps=2, weight=weight, **options)
         assert np.array_equal(history["weight"], [weight, weight])
     assert len(traced) == number + 1
+
+
+def test_a_schedule_that_waits_is_given_signed_steps():
+    """Optax subtracts transition_begin: an unsigned count would wrap around."""
+
+    def look(model, optimizer, batch, key, weight):
+        return {"weight": weight}
+
+    late = optax.linear_schedule(0.0, 1.0, 2, transition_begin=3)
+    options = dict(batch_size=10, key=KEY, progress=False)
+    history = fit(look, line(), DATA, steps=7, weight=late, **options)
+    np.testing.assert_allclose(history["weight"], [0, 0, 0, 0, 0.5, 1, 1])
+
+
+def test_a_whole_number_stays_one():
+    def look(model, optimizer, batch, key, row):
+        return {"x": jnp.arange(5)[row]}
+
+    history = fit(
+        look, line(), DATA, batch_size=10, steps=2, row=3, key=KEY, progress=False
+    )
+    assert history["x"].tolist() == [3, 3]
+
+
+def test_metrics_keep_their_names_when_a_step_returns_others_later():
+    @nnx.jit
+    def named(model, optimizer, batch, key, late=None):
+        return {"early" if late is None else "late": 1.0}
+
+    objects, options = line(), dict(batch_size=10, key=KEY, progress=False, steps=2)
+    for scalars, name in (({}, "early"), ({"late": 2.0}, "late"), ({}, "early")):
+        assert list(fit(named, objects, DATA, **options, **scalars)) == [name]
+
+
+def test_a_plain_step_sees_what_changed_in_the_notebook():
+    number = [1.0]
+
+    def look(model, optimizer, batch, key):
+        return {"number": number[0]}
+
+    objects, options = line(), dict(batch_size=10, key=KEY, progress=False, steps=1)
+    assert fit(look, objects, DATA, **options)["number"] == 1
+    number[0] = 5.0
+    assert fit(look, objects, DATA, **options)["number"] == 5
+
+
+def test_a_decorator_of_the_step_is_kept():
+    @functools.wraps(step)
+    def wrapped(*args):
+        return {**step(*args), "more": 7.0}
+
+    options = dict(batch_size=10, key=KEY, progress=False, steps=1)
+    assert fit(wrapped, line(), DATA, **options)["more"] == 7
+
+
+@pytest.mark.parametrize(
+    "metrics, message",
+    [
+        (lambda: {}, "returns its metrics"),
+        (lambda: jnp.zeros(()), "returns its metrics"),
+        (lambda: {"loss": jnp.zeros(2)}, "'loss' is no scalar"),
+        (lambda: {"all": {"loss": 0.0}}, "'all' is no scalar"),
+    ],
+)
+def test_metrics_that_are_no_dict_of_scalars_are_refused(metrics, message):
+    def bad(model, optimizer, batch, key):
+        return metrics()
+
+    with pytest.raises(TypeError, match=message):
+        fit(bad, line(), DATA, batch_size=10, steps=1, key=KEY, progress=False)
+
+
+def test_a_step_that_fails_as_it_runs_leaves_the_objects_as_before():
+    """Its buffers were donated: what comes back must not be those."""
+    objects, calls = line(), []
+
+    def strike(x):
+        calls.append(1)
+        if len(calls) == 5:
+            raise RuntimeError("the disk is full")
+        return x
+
+    def failing(model, optimizer, batch, key):
+        metrics = step(model, optimizer, batch, key)
+        kind = jax.ShapeDtypeStruct((), jnp.float32)
+        return {"loss": jax.pure_callback(strike, kind, metrics["loss"])}
+
+    with pytest.raises(Exception, match="the disk is full"):
+        fit(failing, objects, DATA, batch_size=10, steps=50, key=KEY, progress=False)
+    assert np.isfinite(float(objects[0].a[...]))
+    run(objects, steps=2)  # and they can be trained
+
+
+def test_names_that_never_arrive_are_refused():
+    def takes_steps(model, optimizer, batch, key, steps):
+        return {"loss": 0.0}
+
+    options = dict(batch_size=10, key=KEY, progress=False)
+    with pytest.raises(ValueError, match=r"Name the step's \['steps'\] otherwise"):
+        fit(takes_steps, line(), DATA, steps=1, **options)
+    with pytest.raises(ValueError, match=r"takes no \['wieght'\]"):
+        fit(step, line(), DATA, steps=1, wieght=1.0, **options)
 
 
 def test_uint8_stays_uint8_until_a_batch_is_cut():
@@ -169,12 +274,14 @@ def test_ctrl_c_gives_back_history_and_model():
         return metrics
 
     def strike():
-        while len(seen) < 40:
-            pass
-        os.kill(os.getpid(), signal.SIGINT)
+        deadline = time.monotonic() + 60
+        while len(seen) < 40 and time.monotonic() < deadline:
+            time.sleep(0.001)
+        if len(seen) >= 40:
+            os.kill(os.getpid(), signal.SIGINT)
 
     before = signal.getsignal(signal.SIGINT)
-    thread = threading.Thread(target=strike)
+    thread = threading.Thread(target=strike, daemon=True)
     thread.start()
     options = dict(batch_size=10, key=KEY, progress=False)
     history = fit(watched, objects, DATA, steps=1_000_000, **options)
@@ -211,6 +318,9 @@ def test_a_failing_step_leaves_the_objects_usable():
     [
         ({"batch_size": 106}, "between 1 and 105"),
         ({"batch_size": 0}, "between 1 and 105"),
+        ({"batch_size": 10.0}, "whole number between"),
+        ({"steps": 2.5}, "whole number, 1 or more"),
+        ({"steps": 2, "data": [1.0, 2.0]}, "data is a list"),
         ({"steps": 0}, "1 or more"),
         ({"steps": 2, "epochs": 2}, "either steps"),
         ({}, "either steps"),

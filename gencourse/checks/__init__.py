@@ -40,8 +40,8 @@ def call(function, *args, **kwargs):
         raise
     except Exception as error:
         raise Wrong(
-            f"It stops with {type(error).__name__}: {error}. Call it yourself on a "
-            f"small example to see where."
+            f"It stops with {type(error).__name__}: {str(error).rstrip('.')}. Call it "
+            f"yourself on a small example to see where."
         ) from error
     if result is None:
         raise Wrong("It returns nothing. Does its last line say `return`?")
@@ -58,19 +58,35 @@ def choose(answer, right, why, wrong):
     if answer is ... or answer is None:
         raise Wrong(MISSING)
     options = sorted([right, *wrong])
-    letter = str(answer).strip().lower()
+    letter = str(answer).strip(" ().").lower()
     if letter not in options:
-        raise Wrong(f"Choose one of {', '.join(options)}; {answer!r} is none of them.")
+        raise Wrong(
+            f"{answer!r} is none of the options. Give the letter alone, in quotes: one "
+            f"of {', '.join(options)}."
+        )
     if letter != right:
         raise Wrong(wrong[letter])
     passed(why)
 
 
+def numbers(result):
+    """The result as a numpy array of numbers, or `Wrong` where it is none."""
+    try:
+        array = np.asarray(result)
+    except (TypeError, ValueError):
+        array = np.array(None)
+    if array.dtype.kind not in "fiub":
+        raise Wrong(f"Give one array of numbers; this is a {type(result).__name__}.")
+    return array
+
+
 def shape(result, wanted, meaning):
-    """Hold that `result` is a finite array of the shape `wanted`; gives it as numpy."""
-    result = np.asarray(result)
+    """Hold that `result` has the shape `wanted` and no NaN; gives it as numpy."""
+    result = numbers(result)
     if result.shape != wanted:
         raise Wrong(f"The result has shape {result.shape}; wanted {wanted}: {meaning}.")
+    if not np.isfinite(result).all():
+        raise Wrong("There are NaN or infinite numbers in the result.")
     return result
 
 

@@ -6,8 +6,17 @@ import numpy as np
 from flax import nnx
 
 from gencourse import autoencoder
-from gencourse.checks import MISSING, Wrong, call, choose, close, passed, shape
-from gencourse.metrics.samples import nearest, vote
+from gencourse.checks import (
+    MISSING,
+    Wrong,
+    call,
+    choose,
+    close,
+    numbers,
+    passed,
+    shape,
+)
+from gencourse.metrics.samples import knn_classify, nearest
 
 
 def shapes(answer):
@@ -35,8 +44,8 @@ def loss(answer):
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 3, (5, 8, 8, 1)).astype(np.float32)
     x = rng.uniform(0, 1, (5, 8, 8, 1)).astype(np.float32)
-    result = np.asarray(call(answer, jnp.asarray(logits), jnp.asarray(x)))
-    each = np.asarray(autoencoder.reconstruction(logits, x))
+    result = numbers(call(answer, jnp.asarray(logits), jnp.asarray(x)))
+    each = np.asarray(autoencoder.reconstruction_loss(logits, x))
     pixel = logits.astype(np.float64)
     cost = np.logaddexp(0, pixel) - x * pixel  # (5, 8, 8, 1), each pixel's own
     if result.shape == ():
@@ -46,12 +55,12 @@ def loss(answer):
         )
     if result.shape == x.shape:
         raise Wrong("It gives a cost for each pixel. Sum over the axes 1, 2 and 3.")
-    result = shape(result, (5,), "one number an image")
     if not np.isfinite(result).all():
         raise Wrong(
             "Some images cost NaN: the logarithm of a negative number? The logits are "
             "any real numbers. Turn them into probabilities p first, by the sigmoid."
         )
+    result = shape(result, (5,), "one number an image")
     if close(result, each / 64):
         raise Wrong(
             "That is the mean over the pixels; wanted the sum. In chapter 2 another "
@@ -73,6 +82,13 @@ def loss(answer):
         )
     if close(result, ((1 / (1 + np.exp(-pixel)) - x) ** 2).sum((1, 2, 3))):
         raise Wrong("That is the squared error. Wanted: the cross-entropy of 1.3.")
+    ratio = result / each
+    if not close(result, each) and np.ptp(ratio) < 1e-3:
+        raise Wrong(
+            f"All images cost {ratio.mean():.4g} times what they should. 1.443 would "
+            f"be bits (a logarithm to base 2); a power of 2, a wrong count of pixels. "
+            f"Plain sums and natural logarithms are wanted."
+        )
     if not close(result, each):
         first = f"{result[0]:.4f}; it should be {each[0]:.4f}"
         raise Wrong(
@@ -80,7 +96,7 @@ def loss(answer):
             f"one pixel: logit 0 and x = 1 must cost ln 2, {np.log(2):.4f}."
         )
     extreme = jnp.full((1, 1, 1, 1), 200.0)
-    sure = np.asarray(call(answer, extreme, jnp.zeros((1, 1, 1, 1))))
+    sure = numbers(call(answer, extreme, jnp.zeros((1, 1, 1, 1))))
     if not (np.isfinite(sure).all() and abs(float(sure[0]) - 200) < 1e-2):
         raise Wrong(
             f"Right for mild logits. But bet on white with a logit of 200, on a black "
@@ -111,6 +127,8 @@ def bug(Decoder):
     """1.4: the decoder whose background stays grey."""
     if Decoder is ... or Decoder is None:
         raise Wrong(MISSING)
+    if isinstance(Decoder, nnx.Module):
+        raise Wrong("Give the class itself, without brackets: checks.bug(MyDecoder).")
     z = jax.random.normal(jax.random.key(0), (64, 2)) * 20
     right = autoencoder.Decoder(2, rngs=nnx.Rngs(3))
     mine = call(Decoder, 2, rngs=nnx.Rngs(3))
@@ -139,7 +157,7 @@ def bug(Decoder):
             "Logits may be any real numbers."
         )
     if not close(logits, wanted):
-        linear = close(mine(2 * z) - mine(z), mine(z) - mine(0 * z), 1e-3)
+        linear = close(mine(-z) - mine(0 * z), mine(0 * z) - mine(z), 1e-3)
         raise Wrong(
             "The hidden layers' relu are gone: without them the whole decoder is "
             "linear, one matrix, and three layers do no more than one. Only the "
@@ -161,13 +179,15 @@ def neighbours(answer):
     codes, labels = codes[order], labels[order]
     points = rng.uniform(-1, 4, (50, 2)).astype(np.float32)
     result = call(answer, points, codes, labels, 7)
-    if not (isinstance(result, tuple) and len(result) == 2):
+    if not hasattr(result, "__len__") or len(result) != 2:
         raise Wrong("Return two things: the winning labels, and their share of votes.")
     named = shape(result[0], (50,), "one label a place")
     share = shape(result[1], (50,), "one share a place")
-    want_named, want_share = vote(points, codes, labels, 7)
+    want_named, want_share = knn_classify(points, codes, labels, 7)
     _, rows = nearest(points, codes, 7)
     same = np.mean(named == want_named)
+    if np.array_equal(share, want_named) or np.array_equal(share, labels[rows[:, 0]]):
+        raise Wrong("The other way round: the labels first, then their shares.")
     if np.mean(named == labels[rows[:, 0]]) == 1 and same < 1:
         raise Wrong(
             "Only the nearest code was asked. Let all k of them vote: one odd picture "
@@ -190,11 +210,18 @@ def neighbours(answer):
             "Some of these are no labels. Did you return row numbers of `codes`? "
             "Look the label of a row up: labels[rows]."
         )
+    _, more = nearest(points, codes, 15)
+    for others in (more[:, :8], more[:, :6], more[:, 1:7], more[:, 1:8], more):
+        if same < 1 and np.array_equal(named, _winners(labels[others])):
+            raise Wrong(
+                "Not exactly the k nearest vote: k is 7 here. Is one too many or too "
+                "few among them, the nearest left out, or k fixed to another number?"
+            )
     if same < 1:
         raise Wrong(
             f"{1 - same:.0%} of the places got another name than the vote of their 7 "
-            f"nearest codes gives. Distance is the root of the sum of squares over "
-            f"the last axis."
+            f"nearest codes gives. Look at the distance (the root of the sum of "
+            f"squares over the last axis), and that exactly the k nearest vote."
         )
     if close(share, want_share * 7):
         raise Wrong("The names are right. You count votes; divide them by k.")
@@ -208,8 +235,11 @@ def neighbours(answer):
 
 def _by_farthest(points, codes, labels):
     distances = np.linalg.norm(points[:, None] - codes[None], axis=-1)
-    rows = np.argsort(-distances, axis=1)[:, :7]
-    return np.array([np.bincount(votes).argmax() for votes in labels[rows]])
+    return _winners(labels[np.argsort(-distances, axis=1)[:, :7]])
+
+
+def _winners(votes):
+    return np.array([np.bincount(each).argmax() for each in votes])
 
 
 def draw(answer):
@@ -217,68 +247,119 @@ def draw(answer):
     middles = np.repeat([-6, 6], [600, 200])[:, None]
     codes = middles + np.random.default_rng(2).normal(0, 0.5, (800, 2))
     codes, n, width = jnp.asarray(codes, jnp.float32), 4000, 0.2
-    one = shape(
-        call(answer, codes, jax.random.key(0), n, width), (n, 2), "n drawn codes"
-    )
-    two = np.asarray(call(answer, codes, jax.random.key(1), n, width))
-    if np.array_equal(one, two):
+    key, other = jax.random.key(0), jax.random.key(1)
+
+    def drawn(codes, key, width):
+        result = call(answer, codes, key, n, width)
+        return shape(result, (n, codes.shape[1]), "n drawn codes")
+
+    one = drawn(codes, key, width)
+    if not np.array_equal(one, drawn(codes, key, width)):
+        raise Wrong(
+            "The same key draws different codes each time. All that is random must "
+            "come from the key: jax.random, not numpy."
+        )
+    if np.array_equal(one, drawn(codes, other, width)):
         raise Wrong(
             "Two keys draw the same codes. Use the key that is given, for the choice "
             "and for the noise."
         )
-    distance, rows = nearest(one, codes)
-    if distance.max() == 0:
+    _check_choice(codes, one, drawn(codes, key, 0.0), key)
+    alone = jnp.zeros((1, 2))
+    spread = _check_noise(drawn(alone, key, width), drawn(alone, other, width), width)
+    half = jax.random.normal(key, (n, 2)) * width
+    if close(drawn(alone, key, width), half):
         raise Wrong(
-            "Every drawn code is a training code, exactly: decoded, that gives the "
-            "copies again. Add noise of standard deviation `width`."
+            "The noise comes from the key as it was given. Split it first, and use its "
+            "two children: one for the choice, one for the noise."
         )
-    chosen = len(np.unique(rows))
-    if np.mean(np.abs(one).min(1) < 4) > 0.05:
+    wide = drawn(jnp.ones((5, 6)), key, width)  # chapter 1's codes have 2 or 6 numbers
+    if wide.std(axis=1).min() == 0:
+        raise Wrong("A step needs noise of its own in every coordinate.")
+    passed(f"Drawn near the data, on both sides, with a spread of {spread:.2f}.")
+
+
+def _check_choice(codes, one, still, key):
+    """`one` was drawn with noise; `still` without: those are the chosen codes."""
+    n = len(still)
+    distance, rows = nearest(still, codes)
+    if np.mean(np.abs(one).min(1) < 4) > 0.05 and distance.max() > 0.5:
         raise Wrong(
             "Many drawn codes lie between the two groups, where there is no data. One "
             "normal distribution, or a rectangle, over all codes fills the gap. Choose "
             "a training code for each, and stay near it."
         )
-    right_side = np.mean(one[:, 0] > 0)
-    if chosen < 200:
+    if distance.max() > 1e-5:
         raise Wrong(
-            f"4,000 draws stay near only {chosen} of the 800 codes. Choose a fresh "
-            f"code for each draw: jax.random.randint or choice with shape (n,)."
+            "With width=0 every drawn code should be one of `codes`, with all its "
+            "coordinates. Some are not: did you choose single numbers instead of whole "
+            "rows, or is there noise that `width` does not scale?"
         )
+    if np.array_equal(one, still):
+        raise Wrong(
+            "Every drawn code is a training code, exactly: decoded, that gives the "
+            "copies again. Add noise of standard deviation `width`."
+        )
+    rows = rows[:, 0]
+    if np.array_equal(rows, np.arange(n) % len(codes)):
+        raise Wrong(
+            "The codes are taken in their order, one after the other. Choose them at "
+            "random, or the first n draws show the first n pictures."
+        )
+    if len(np.unique(rows)) < 200:
+        raise Wrong(
+            f"4,000 draws stay near only {len(np.unique(rows))} of the 800 codes. "
+            f"Choose a fresh code for each draw: jax.random.randint with shape (n,). "
+            f"In a loop, split the key anew each time."
+        )
+    right_side = np.mean(still[:, 0] > 0)
     if abs(right_side - 0.25) > 0.05:
         raise Wrong(
             f"A quarter of the data lie on the right, and {right_side:.0%} of your "
             f"draws. Choose among all codes with equal chances."
         )
-    if (one - np.asarray(codes)[np.arange(n) % 800]).std() < 2 * width:
+    spent = jax.random.randint(key, (n,), 0, len(codes))
+    also = jax.random.choice(key, len(codes), (n,))
+    if np.array_equal(rows, spent) or np.array_equal(rows, also):
         raise Wrong(
-            "The codes are taken in their order, one after the other. Choose them at "
-            "random, or the first n draws show the first n pictures."
+            "The choice uses the key as it was given. A key that is split, or used "
+            "for something else as well, is spent: split it first, and use its two "
+            "children, one for the choice and one for the noise."
         )
-    spread = _spread(answer, width)
-    if spread is None:
+
+
+def _check_noise(alone, other, width):
+    """The standard deviation of the steps around one code, drawn with two keys."""
+    if not np.ptp(alone, axis=0).any():
         raise Wrong(
             "All draws have the same noise: one step aside for everybody. Draw noise "
             "of shape (n, latent), not (latent,)."
         )
+    if np.array_equal(alone, other):
+        raise Wrong("The noise is the same for every key. Draw it with a key, too.")
+    if np.corrcoef(alone.T)[0, 1] > 0.5:
+        raise Wrong(
+            "Both coordinates take the same step. Noise of shape (n, 1) is stretched "
+            "over them; draw it of shape (n, latent)."
+        )
+    spread = float(alone.std())
+    if abs(spread - 1) < 0.05:
+        raise Wrong("The noise has standard deviation 1. Multiply it by `width`.")
     if abs(spread - np.sqrt(width)) < 0.03:
         raise Wrong(
             f"The noise has standard deviation {spread:.2f}; asked was {width}. You "
             f"used `width` as a variance: multiply standard normal numbers by it."
         )
+    if np.abs(alone).max() < 2.5 * spread:
+        raise Wrong(
+            "The noise never goes far: that is a uniform distribution, a box. The "
+            "steps should be normal: jax.random.normal."
+        )
     if abs(spread - width) > 0.02:
         raise Wrong(
-            f"The noise has standard deviation {spread:.2f}; asked was {width}. "
-            f"jax.random.normal has 1 (and jax.random.uniform is another shape)."
+            f"The noise has standard deviation {spread:.2f}; asked was {width}."
         )
-    passed(f"Drawn near the data, on both sides, with a spread of {spread:.2f}.")
-
-
-def _spread(answer, width):
-    """Standard deviation of the noise around one code; None if it is all the same."""
-    alone = call(answer, jnp.zeros((1, 2)), jax.random.key(5), 4000, width)
-    alone = np.asarray(alone)
-    return float(alone.std()) if np.ptp(alone, axis=0).any() else None
+    return spread
 
 
 def sizes(bce):
@@ -288,13 +369,22 @@ def sizes(bce):
     if not isinstance(bce, dict) or not bce or any(v is ... for v in bce.values()):
         raise Wrong(MISSING if isinstance(bce, dict) else "Give a dict: size -> loss.")
     wanted = [1, 2, 6, 20]
-    if sorted(bce) != wanted:
-        raise Wrong(f"The sizes should be {wanted}; there are {sorted(bce)}.")
-    values = np.array([float(bce[size]) for size in wanted])
+    if set(bce) != set(wanted):
+        raise Wrong(f"The sizes should be {wanted}; there are {list(bce)}.")
+    losses = [numbers(bce[size]) for size in wanted]
+    if any(loss.size != 1 for loss in losses):
+        raise Wrong("Each loss should be one number, not a whole history.")
+    values = np.array([float(loss.squeeze()) for loss in losses])
     if not np.isfinite(values).all() or (values < 0).any():
         raise Wrong(
-            "A loss is negative, NaN or infinite. Give the loss itself, not its "
-            "distance from the floor or a logarithm."
+            "A loss is negative, NaN or infinite. Give the loss itself, not a "
+            "logarithm of it."
+        )
+    if (values < 0.18).any():
+        raise Wrong(
+            "Below 0.185 there is nothing: that is what a perfect copy of these "
+            "pictures costs (section 1.3). Give the loss itself, not its distance from "
+            "there."
         )
     if (values > 10).any():
         raise Wrong(

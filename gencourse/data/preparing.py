@@ -62,7 +62,7 @@ def prepare(name: str, from_=None, data_dir=None, say=print) -> Path:
     if from_ is not None:
         say(f"{entry.title}: reading and verifying the original files in {from_}")
         splits = originals.read(name, originals.locate(name, from_))
-    else:
+    elif len(_cached(home, name)) < len(_urls(name)):
         check_network(name, _urls(name).values())
     _check_room(home, entry)
     with _workshop(home, name) as work:
@@ -128,6 +128,12 @@ def _downloads(name, home, work):
             if file.is_file() and not file.is_symlink():
                 cached.mkdir(parents=True, exist_ok=True)
                 os.replace(file, cached / file.name)
+
+
+def _cached(home, name):
+    """Files that were downloaded before; TFDS keeps an .INFO file beside each."""
+    files = (home / "downloads" / name).glob("*")
+    return [file for file in files if file.is_file() and file.suffix != ".INFO"]
 
 
 def _urls(name):

@@ -69,13 +69,18 @@ def load_judge(name):
     known = sorted(p.name.removesuffix(".npz") for p in folder.iterdir())
     if name not in known:
         raise ValueError(f"There is no judge of {name!r}; there are: {known}.")
-    with (folder / f"{name}.npz").open("rb") as file, np.load(file) as saved:
-        judge = Judge(rngs=nnx.Rngs(0))
+    with (folder / f"{name}.npz").open("rb") as file:
+        return _read_judge(file)
+
+
+def _read_judge(file):
+    judge = Judge(rngs=nnx.Rngs(0))
+    state = nnx.to_flat_state(nnx.state(judge))
+    with np.load(file) as saved:
         judge.accuracy_on_test = float(saved["accuracy_on_test"])
-        state = nnx.to_flat_state(nnx.state(judge))
         for path, variable in state:
             variable[...] = jnp.asarray(saved["/".join(path)], jnp.float32)
-        nnx.update(judge, nnx.from_flat_state(state))
+    nnx.update(judge, nnx.from_flat_state(state))
     return judge
 
 
@@ -118,6 +123,8 @@ def _in_chunks(f, judge, images, size=1000):
             f"The judge looks at pictures (N, 28, 28, 1) or (N, 32, 32, 1); "
             f"given {shape}."
         )
+    if not shape[0]:
+        raise ValueError("There is no picture for the judge to look at.")
     low, high = float(images.min()), float(images.max())
     if not (jnp.issubdtype(images.dtype, jnp.floating) and 0 <= low and high <= 1):
         raise ValueError(

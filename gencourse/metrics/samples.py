@@ -32,7 +32,7 @@ def nearest(points, data, k=1):
     return distances.reshape(len(points), k), rows.reshape(len(points), k)
 
 
-def vote(points, data, labels, k=15):
+def knn_classify(points, data, labels, k=15):
     """Name each point by the k nearest rows of `data`: the k-nearest-neighbour rule.
 
     Args:
@@ -47,6 +47,11 @@ def vote(points, data, labels, k=15):
     Transactions on Information Theory 13 (1967).
     """
     labels = np.asarray(labels)
+    if labels.shape != (len(data),) or labels.dtype.kind not in "iu" or min(labels) < 0:
+        raise ValueError(
+            f"labels are {len(data)} whole numbers from 0, one a row of data; given "
+            f"{labels.dtype} {labels.shape}."
+        )
     _, rows = nearest(points, data, k)
     votes = np.zeros((len(points), labels.max() + 1))
     np.add.at(votes, (np.arange(len(points))[:, None], labels[rows]), 1)

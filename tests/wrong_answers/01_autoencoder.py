@@ -7,7 +7,7 @@ import optax
 from flax import nnx
 
 from gencourse import autoencoder
-from gencourse.metrics.samples import nearest, vote
+from gencourse.metrics.samples import knn_classify, nearest
 
 
 def loss(logits, x):
@@ -52,6 +52,11 @@ def rows_of(points, codes, k):
     return nearest(points, codes, k)[1]
 
 
+def as_list(points, codes, labels, k):
+    named, share = knn_classify(points, codes, labels, k)
+    return [named.tolist(), share.astype(np.float32)]
+
+
 def one_neighbour(points, codes, labels, k):
     return labels[rows_of(points, codes, 1)[:, 0]], np.ones(len(points))
 
@@ -72,12 +77,20 @@ def row_numbers(points, codes, labels, k):
 
 
 def vote_count(points, codes, labels, k):
-    named, share = vote(points, codes, labels, k)
+    named, share = knn_classify(points, codes, labels, k)
     return named, share * k
 
 
+def one_too_many(points, codes, labels, k):
+    return knn_classify(points, codes, labels, k + 1)
+
+
+def swapped(points, codes, labels, k):
+    return knn_classify(points, codes, labels, k)[::-1]
+
+
 def only_names(points, codes, labels, k):
-    return vote(points, codes, labels, k)[0]
+    return knn_classify(points, codes, labels, k)[0]
 
 
 def draw(codes, key, n, width):
@@ -100,13 +113,57 @@ def draw_normal(codes, key, n, width):
     return codes.mean(axis=0, keepdims=True) + codes.std(axis=0, keepdims=True) * noise
 
 
+def draw_numpy(codes, key, n, width):
+    rows = np.random.randint(0, len(codes), n)
+    return codes[rows] + width * np.random.randn(n, codes.shape[1])
+
+
+def draw_one_key(codes, key, n, width):
+    rows = jax.random.choice(key, len(codes), (n,))
+    return codes[rows] + width * jax.random.normal(key, (n, codes.shape[1]))
+
+
+def draw_noise_from_parent(codes, key, n, width):
+    rows = jax.random.randint(jax.random.split(key)[0], (n,), 0, len(codes))
+    return codes[rows] + width * jax.random.normal(key, (n, codes.shape[1]))
+
+
+def draw_same_step(codes, key, n, width):
+    return draw(codes, key, n, 0) + width * jax.random.normal(
+        jax.random.fold_in(key, 1), (n, 1)
+    )
+
+
+def draw_box(codes, key, n, width):
+    step = jax.random.uniform(
+        jax.random.fold_in(key, 1), (n, codes.shape[1]), minval=-1, maxval=1
+    )
+    return draw(codes, key, n, 0) + width * 3**0.5 * step
+
+
+def draw_single_numbers(codes, key, n, width):
+    one, two = jax.random.split(key)
+    picked = jax.random.choice(one, codes.ravel(), (n, codes.shape[1]))
+    return picked + width * jax.random.normal(two, picked.shape)
+
+
+def draw_two_wide(codes, key, n, width):
+    one, two = jax.random.split(key)
+    rows = jax.random.randint(one, (n,), 0, len(codes))
+    return codes[rows] + width * jax.random.normal(two, (n, 2))
+
+
+def draw_without_width(codes, key, n, width):
+    return draw(codes, key, n, 1.0 if width else 0.0)
+
+
 def draw_in_order(codes, key, n, width):
-    noise = jax.random.normal(key, (n, codes.shape[1]))
+    noise = jax.random.normal(jax.random.fold_in(key, 1), (n, codes.shape[1]))
     return codes[jnp.arange(n) % len(codes)] + width * noise
 
 
 def draw_one_noise(codes, key, n, width):
-    noise = jax.random.normal(key, (1, codes.shape[1]))
+    noise = jax.random.normal(jax.random.fold_in(key, 1), (1, codes.shape[1]))
     return draw(codes, key, n, 0) + width * noise
 
 
@@ -118,7 +175,7 @@ SIZES = {1: 0.283, 2: 0.262, 6: 0.231, 20: 0.218}
 
 EXERCISES = {
     "shapes": {
-        "right": "c",
+        "right": ["c", " C ", "(c)", "c)"],
         "wrong": [
             ("a", "number of places"),
             ("b", "right for 32 by 32"),
@@ -127,7 +184,7 @@ EXERCISES = {
         ],
     },
     "loss": {
-        "right": [loss, autoencoder.reconstruction],
+        "right": [loss, autoencoder.reconstruction_loss],
         "wrong": [
             (lambda g, x: loss(g, x).mean(), "one number for the whole batch"),
             (lambda g, x: optax.sigmoid_binary_cross_entropy(g, x), "each pixel"),
@@ -138,6 +195,8 @@ EXERCISES = {
             (loss_without_sigmoid, "probabilities p first"),
             (loss_squared, "squared error"),
             (loss_naive, "logit of 200"),
+            (lambda g, x: loss(g, x) / np.log(2), "1.443 would be bits"),
+            (lambda g, x: loss(g, x).tolist() and "89", "one array of numbers"),
         ],
     },
     "floor": {
@@ -156,10 +215,11 @@ EXERCISES = {
             (decoder(nnx.leaky_relu), "hundred times too small"),
             (decoder(jnp.tanh), "tanh keeps the logits"),
             (decoder(same, hidden=same), "hidden layers' relu are gone"),
+            (decoder(lambda x: -x), "other numbers than the chapter's"),
         ],
     },
     "neighbours": {
-        "right": vote,
+        "right": [knn_classify, as_list],
         "wrong": [
             (one_neighbour, "Only the nearest code"),
             (farthest, "farthest codes"),
@@ -167,6 +227,8 @@ EXERCISES = {
             (row_numbers, "row numbers"),
             (vote_count, "divide them by k"),
             (only_names, "Return two things"),
+            (one_too_many, "Not exactly the k nearest"),
+            (swapped, "labels first"),
         ],
     },
     "draw": {
@@ -178,6 +240,14 @@ EXERCISES = {
             (draw_in_order, "taken in their order"),
             (draw_one_noise, "All draws have the same noise"),
             (draw_variance, "as a variance"),
+            (draw_numpy, "different codes each time"),
+            (draw_one_key, "choice uses the key as it was given"),
+            (draw_noise_from_parent, "noise comes from the key as it was given"),
+            (draw_same_step, "Both coordinates take the same step"),
+            (draw_box, "uniform distribution"),
+            (draw_single_numbers, "single numbers instead of whole"),
+            (draw_two_wide, "stops with"),
+            (draw_without_width, "Multiply it by `width`"),
         ],
     },
     "sizes": {
@@ -189,6 +259,8 @@ EXERCISES = {
             ({1: 0.218, 2: 0.231, 6: 0.262, 20: 0.283}, "copy worse than 1"),
             ({k: np.log(v) for k, v in SIZES.items()}, "negative, NaN"),
             ({1: 0.283, 2: 0.262}, "sizes should be"),
+            ({k: v - 0.185 for k, v in SIZES.items()}, "Below 0.185"),
+            ({k: np.full(9, v) for k, v in SIZES.items()}, "not a whole history"),
         ],
     },
 }
