@@ -15,8 +15,9 @@ KNOWN_TO_CHAPTERS = {"jax", "flax", "optax", "numpy", "gencourse.layers"}
 
 # What a module may import at its top. `own package` is always allowed.
 TOP = {
-    "layers": {"jax", "flax", "numpy"},
+    "layers": {"jax", "flax", "numpy", "gencourse.convolution"},
     "train": {"jax", "flax", "numpy", "tqdm", "gencourse.checkpoint"},
+    "convolution": {"jax"},
     "checkpoint": {"jax", "flax", "orbax"},
     "plot": {"numpy", "matplotlib", "PIL"},
     "metrics": {"jax", "flax", "scipy", "numpy", "gencourse.layers"},

@@ -6,7 +6,7 @@ import pytest
 from flax import nnx
 from jax import export
 
-from gencourse import layers
+from gencourse import convolution, layers
 
 
 def values_and_gradients(layer, x):
@@ -40,6 +40,31 @@ def test_equal_to_flax_in_value_and_every_gradient(ours, theirs, kernel, stride)
             for cls in (ours, theirs)
         )
         assert_equal_to_flax(a, b, x)
+
+
+@pytest.mark.parametrize("channels", [(16, 16), (16, 1), (24, 3), (1, 16)], ids=str)
+@pytest.mark.parametrize("kernel", [1, 3, 4, 7])
+@pytest.mark.parametrize("ours, theirs", PAIRS, ids=["Conv", "ConvTranspose"])
+def test_every_way_of_computing_gives_the_same(
+    ours, theirs, kernel, channels, monkeypatch
+):
+    """Few and many channels take other ways; so do pieces that leave a remainder."""
+    monkeypatch.setattr(convolution, "PIECE", 100_000)
+    x = jax.random.normal(jax.random.key(1), (7, 16, 17, channels[0]))
+    for stride in (1, 2):
+        a, b = (
+            cls(*channels, (kernel,) * 2, (stride,) * 2, rngs=nnx.Rngs(0))
+            for cls in (ours, theirs)
+        )
+        assert_equal_to_flax(a, b, x)
+
+
+def test_an_empty_batch_has_a_gradient():
+    for cls in (layers.Conv, layers.ConvTranspose):
+        for channels in ((16, 16), (16, 1)):
+            layer = cls(*channels, (3, 3), rngs=nnx.Rngs(0))
+            _, _, kernel, _ = values_and_gradients(layer, jnp.zeros((0, 16, 16, 16)))
+            assert not kernel.any()
 
 
 def test_uneven_kernels_and_strides():
@@ -108,29 +133,26 @@ def test_second_derivatives_exist():
     assert jnp.abs(ours - theirs).max() <= 1e-4 * jnp.abs(theirs).max()
 
 
-def test_other_devices_get_the_plain_form():
-    """On a CPU the weight gradient is an ordinary strided convolution; what is
-    lowered for a GPU is Flax's own form, its kernel as the picture's window."""
-    layer = layers.ConvTranspose(8, 4, (3, 3), strides=2, rngs=nnx.Rngs(0))
-    flax = nnx.ConvTranspose(8, 4, (3, 3), strides=(2, 2), rngs=nnx.Rngs(0))
-    x = jnp.zeros((2, 4, 4, 8))
+@pytest.mark.parametrize("ours, theirs", PAIRS, ids=["Conv", "ConvTranspose"])
+def test_other_devices_get_the_plain_form(ours, theirs):
+    """For a GPU it lowers to what Flax's own layer lowers to; for a CPU not."""
 
-    def windows(layer, platform):
+    def convolutions(cls, platform):
+        layer = cls(16, 16, (3, 3), (2, 2), rngs=nnx.Rngs(0))
         graphdef, state = nnx.split(layer)
 
         def f(state, x):
             return jnp.sum(nnx.merge(graphdef, state)(x) ** 2)
 
-        exported = export.export(jax.jit(jax.grad(f)), platforms=[platform])(state, x)
-        text = exported.mlir_module()
-        return sorted(
-            line.split("window")[1].split(" loc")[0]
-            for line in text.splitlines()
-            if "stablehlo.convolution" in line
-        )
+        step = jax.jit(jax.grad(f, argnums=(0, 1)))
+        x = jnp.zeros((2, 16, 16, 16))
+        text = export.export(step, platforms=[platform])(state, x).mlir_module()
+        lines = [line for line in text.splitlines() if "stablehlo.convolution" in line]
+        return sorted(line.split("window")[1].split(" loc")[0] for line in lines)
 
-    assert windows(layer, "cuda") == windows(flax, "cuda")
-    assert windows(layer, "cpu") != windows(flax, "cpu")
+    for platform in ("cuda", "tpu"):
+        assert convolutions(ours, platform) == convolutions(theirs, platform)
+    assert convolutions(ours, "cpu") != convolutions(theirs, "cpu")
 
 
 def test_kernels_of_another_number_of_dimensions_are_refused():
