@@ -13,7 +13,7 @@ import optax
 import pytest
 from flax import nnx
 
-from gencourse import autoencoder
+from gencourse import autoencoder, train
 from gencourse.train import NotFinite, fit
 
 
@@ -292,6 +292,15 @@ def test_ctrl_c_gives_back_history_and_model():
     again = line()
     fit(watched, again, DATA, steps=len(history["loss"]), **options)
     assert np.array_equal(objects[0].a[...], again[0].a[...])
+
+
+def test_an_option_that_xla_does_not_know_does_no_harm(monkeypatch):
+    monkeypatch.setattr(train, "CPU_OPTIONS", {"xla_cpu_of_another_year": "1"})
+    monkeypatch.setattr(
+        train, "_compiler_options", functools.cache(train._compiler_options.__wrapped__)
+    )
+    assert train._compiler_options() is None
+    assert run(line(), steps=2)["loss"].shape == (2,)
 
 
 def test_arrays_taken_from_the_model_before_stay_alive():
