@@ -63,12 +63,16 @@ def test_it_learns():
 
 
 def test_the_step_called_by_hand_gives_the_same_numbers():
-    """The contract: fit compiles the plain function its own way, to no effect."""
+    """The contract: fit compiles the plain function its own way, to no effect.
+
+    Plain gradient descent, since Adam divides by the size of the gradient and so
+    blows the rounding of a tiny one up to a whole step.
+    """
     x = np.random.default_rng(0).random((8, 32, 32, 1), np.float32)
 
     def new():
         model = autoencoder.Autoencoder(2, rngs=nnx.Rngs(0))
-        return model, nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
+        return model, nnx.Optimizer(model, optax.sgd(1e-4), wrt=nnx.Param)
 
     by_hand, by_fit = new(), new()
     losses = [
