@@ -26,9 +26,13 @@ from gencourse.data.sets import SPLITS, DataError, find
 # Runs on its own, so that it outlives a killed prepare: its standard input closes when
 # that process ends, however it ends, and then the unfinished work is deleted.
 WATCHER = """
-import shutil, sys
+import os, shutil, sys, time
 sys.stdin.read()
-shutil.rmtree(sys.argv[1], ignore_errors=True)
+for _ in range(100):  # a download that goes on for a moment may still add a file
+    shutil.rmtree(sys.argv[1], ignore_errors=True)
+    if not os.path.exists(sys.argv[1]):
+        break
+    time.sleep(0.1)
 """
 
 
