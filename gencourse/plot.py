@@ -10,14 +10,14 @@ and no class is told by its colour alone.
 import io
 
 import matplotlib
-import matplotlib.style
+import matplotlib.ticker
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from PIL import Image
 
-PALETTE = matplotlib.style.library["petroff10"]["axes.prop_cycle"].by_key()["color"]
+PALETTE = list(matplotlib.color_sequences["petroff10"])
 _HALO = [withStroke(linewidth=3, foreground="white")]
 
 
