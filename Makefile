@@ -8,6 +8,9 @@ PY := .venv/bin/python
 READY := .venv/.ready
 NB ?= $(wildcard chapters/*.ipynb solutions/*.ipynb)
 BUDGET ?= laptop
+# Another Python with Keras and PyTorch: make bench BENCH_PY=/path/to/python
+BENCH_PY := .venv-bench/bin/python
+BENCH_READY = $(if $(filter .venv-bench/%,$(BENCH_PY)),.venv-bench/.ready)
 EXTRAS := --extra lab --extra test --extra grade
 # The first Python on this machine that will do, and that can make a .venv.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
@@ -59,8 +62,20 @@ results: env ## measure again what the prose quotes: long
 	$(PY) results/measure.py $(NAMES)
 	$(PY) tools/notebooks.py quotes
 
-bench: env ## the loop against a bare one
+bench: env $(BENCH_READY) ## speed here and in Keras and PyTorch: long
 	$(PY) benchmarks/loop.py
+	$(PY) benchmarks/compare.py --bench-python $(BENCH_PY)
+	$(PY) benchmarks/growth.py --bench-python $(BENCH_PY)
+
+# Keras and PyTorch live apart, since learners have no need of them.
+BENCH := import tomllib; p = tomllib.load(open('pyproject.toml', 'rb')); \
+  print(*p['project']['optional-dependencies']['bench'])
+.venv-bench/.ready: pyproject.toml
+	@[ -x .venv-bench/bin/python ] || { $(PY) -m venv .venv-bench; \
+	  echo "Making .venv-bench with Keras and PyTorch: gigabytes to fetch."; }
+	.venv-bench/bin/python -m pip install -q --disable-pip-version-check \
+	  $$($(PY) -c "$(BENCH)")
+	@touch $@
 
 lock: env ## resolve requirements.lock anew; UPGRADE=--upgrade for newer packages
 	rm -rf build/uv && $(PY) -m venv build/uv && build/uv/bin/python -m pip -q install uv
@@ -69,8 +84,8 @@ lock: env ## resolve requirements.lock anew; UPGRADE=--upgrade for newer package
 	  --universal --fork-strategy fewest --generate-hashes --no-annotate --no-header \
 	  -o requirements.lock
 
-clean: ## remove .venv and caches, never data or results
-	rm -rf .venv build dist .pytest_cache .ruff_cache
+clean: ## remove .venv, .venv-bench and caches, never data or results
+	rm -rf .venv .venv-bench build dist .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # JupyterLab's own question about news would be the first thing that a learner sees.

@@ -12,6 +12,7 @@ that a noisy machine is equally noisy to all; medians of the rounds, and ratios.
 import statistics
 import sys
 import time
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +20,11 @@ import numpy as np
 import optax
 from flax import nnx
 
-from gencourse import autoencoder, layers
+from gencourse import autoencoder
 from gencourse.train import fit
+
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+from benchmarks import in_flax  # noqa: E402, once the repository is on the path
 
 BATCH, ROUNDS = 100, 7
 
@@ -43,23 +47,10 @@ def with_adam(model):
     return model, nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
 
 
-def chapter1(flax=False):
-    """Chapter 1's model, with Flax's own layers in the place of ours if asked."""
-    ours = autoencoder.Conv, autoencoder.ConvTranspose
-    try:
-        if flax:
-            autoencoder.Conv, autoencoder.ConvTranspose = _flax_conv, _flax_transpose
+def chapter1(implementation):
+    """Chapter 1's model, of gencourse's layers or of Flax's own."""
+    with in_flax.chapter1_with(in_flax.LAYERS[implementation]):
         return with_adam(autoencoder.Autoencoder(2, rngs=nnx.Rngs(0)))
-    finally:
-        autoencoder.Conv, autoencoder.ConvTranspose = ours
-
-
-def _flax_conv(i, o, kernel, strides=1, *, rngs):
-    return nnx.Conv(i, o, kernel, strides=layers._pair(strides), rngs=rngs)
-
-
-def _flax_transpose(i, o, kernel, strides=1, *, rngs):
-    return nnx.ConvTranspose(i, o, kernel, strides=layers._pair(strides), rngs=rngs)
 
 
 def by_fit(step, objects, data):
@@ -126,9 +117,9 @@ def measure():
     batches = [jnp.asarray(x[i : i + BATCH]) for i in range(0, len(x), BATCH)]
     plain = autoencoder.train_step.__wrapped__
     runs = {
-        "fit": by_fit(autoencoder.train_step, chapter1(), x),
-        "bare": by_hand(plain, chapter1(), batches),
-        "flax": by_nnx_jit(plain, chapter1(flax=True), batches),
+        "fit": by_fit(autoencoder.train_step, chapter1("gencourse"), x),
+        "bare": by_hand(plain, chapter1("gencourse"), batches),
+        "flax": by_nnx_jit(plain, chapter1("flax"), batches),
     }
     large = seconds_a_step(runs, {"fit": 30, "bare": 30, "flax": 6})
 

@@ -1,11 +1,11 @@
-"""Look at this machine (doctor) and at the data sets (data)."""
+"""Look at this machine (doctor), the data sets (data), what is kept (cache)."""
 
 import argparse
 import sys
 import time
 
-from gencourse import data
-from gencourse.data import cache, prepared
+from gencourse import compiled, data, places
+from gencourse.data import prepared
 from gencourse.data.sets import SETS, SPLITS
 from gencourse.doctor import doctor, state_of_set
 
@@ -16,6 +16,9 @@ def main(argv=None) -> int:
     commands = parser.add_subparsers(title="commands")
     command = commands.add_parser("doctor", help="is this machine ready? 15 seconds")
     command.set_defaults(run=lambda args: doctor())
+    command = commands.add_parser("cache", help="where what is kept lies")
+    command.add_argument("--clear", action="store_true", help="delete compiled code")
+    command.set_defaults(run=lambda args: clear() if args.clear else list_kept())
     command = commands.add_parser("data", help="list and prepare data sets")
     command.set_defaults(run=lambda args: list_sets(), data_dir=None)
     commands = command.add_subparsers(title="commands")
@@ -46,18 +49,32 @@ def prepare(args):
     start = time.perf_counter()
     for split in SPLITS:
         data.load(args.name, split, full=True, data_dir=args.data_dir)
-    print(f"decoded and cached in {time.perf_counter() - start:.0f} s: {cache.home()}")
+    print(
+        f"decoded and cached in {time.perf_counter() - start:.0f} s: {places.cache()}"
+    )
     where = f', data_dir="{args.data_dir}"' if args.data_dir else ""
     print(f'in Python: data.load("{args.name}", full=True{where})')
 
 
 def list_sets(data_dir=None):
-    print(f"prepared sets: {prepared.home(data_dir)}\ncache: {cache.home()}\n")
+    print(f"prepared sets: {prepared.home(data_dir)}\ncache: {places.cache()}\n")
     print(f"{'set':<15}{'embedded':<18}whole set")
     for name, entry in SETS.items():
         part = _counts(entry.embedded) or "-"
         whole = _counts(entry.examples)
         print(f"{name:<15}{part:<18}{whole}, {state_of_set(name, data_dir)}")
+
+
+def list_kept():
+    sets = sum(file.stat().st_size for file in places.cache().glob("*.npy"))
+    print(f"compiled code   {compiled.size() / 1e6:,.1f} MB in {compiled.home()}")
+    print(f"decoded sets    {sets / 1e6:,.1f} MB in {places.cache()}")
+
+
+def clear():
+    deleted = compiled.clear() / 1e6
+    print(f"deleted {deleted:,.1f} MB of compiled code in {compiled.home()}")
+    print("decoded sets were left as they are")
 
 
 def _counts(examples):

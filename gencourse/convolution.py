@@ -68,7 +68,15 @@ def _conv_backward(strides, pads, precision, saved, dy):
         return jax.vjp(lambda x, w: _down(x, w, strides, pads, precision), x, w)[1](dy)
 
     def fast(x, w, dy):
-        dx = jax.vjp(lambda x: _down(x, w, strides, pads, precision), x)[1](dy)[0]
+        if _is_narrow(x, w, strides):
+            return _backward_narrow(x, w, dy, pads, precision)
+        back = []  # how much to pad dy, once it is stretched by the stride
+        for n, m, k, s, (before, _) in zip(
+            x.shape[1:3], dy.shape[1:3], w.shape[:2], strides, pads, strict=True
+        ):
+            stretched = (m - 1) * s + 1
+            back.append((k - 1 - before, n + before - stretched))
+        dx = _up(dy, jnp.flip(w, (0, 1)).swapaxes(2, 3), strides, back, precision)
         return dx, _weight_gradient(x, dy, w, strides, pads, precision)
 
     return lax.platform_dependent(x, w, dy, cpu=fast, default=plain)
@@ -91,7 +99,16 @@ def conv_transpose(x, w, strides=(1, 1), padding="SAME", precision=None):
     Returns:
       (B, H', W', C'), float.
     """
-    return lax.conv_transpose(x, w, strides, padding, precision=precision)
+
+    def plain(x, w):
+        return lax.conv_transpose(x, w, strides, padding, precision=precision)
+
+    def by_phases(x, w):
+        sides = zip(w.shape[:2], strides, strict=True)
+        pads = tuple(_stretched_padding(k, s, padding) for k, s in sides)
+        return _up(x, w, strides, pads, precision)
+
+    return lax.platform_dependent(x, w, cpu=by_phases, default=plain)
 
 
 def _transpose_forward(x, w, strides, padding, precision):
@@ -109,7 +126,10 @@ def _transpose_backward(strides, padding, precision, saved, dy):
 
     def by_adjoint(x, w, dy):
         sides = zip(w.shape[:2], strides, strict=True)
-        pads = tuple(_adjoint_padding(k, s, padding) for k, s in sides)
+        pads = [(k, _stretched_padding(k, s, padding)) for k, s in sides]
+        # Where x is padded by p, the strided convolution pads y by k - 1 - p; a
+        # negative number crops.
+        pads = tuple((k - 1 - before, k - 1 - after) for k, (before, after) in pads)
         adjoint = jnp.flip(w, (0, 1)).swapaxes(2, 3)  # (kh, kw, C', C)
         dx = _down(dy, adjoint, strides, pads, precision)
         dw = _weight_gradient(dy, x, adjoint, strides, pads, precision)
@@ -125,6 +145,60 @@ def _down(x, w, strides, pads, precision):
     return lax.conv_general_dilated(
         x, w, strides, pads, dimension_numbers=_NHWC, precision=precision
     )
+
+
+def _up(x, w, strides, pads, precision):
+    """Convolve x, stretched by the strides and padded, with w: a larger picture.
+
+    Of the stretched picture most is zeros. An output pixel (u, v) meets the same taps
+    of the kernel as every other with the same u % stride and v % stride: so make each
+    of these phases by a small convolution of x itself, and interleave them.
+    """
+    sides = [
+        _phases(*side)
+        for side in zip(x.shape[1:3], w.shape[:2], strides, pads, strict=True)
+    ]
+    if strides == (1, 1) or None in sides or w.shape[3] < 8 or x.dtype != jnp.float32:
+        return lax.conv_general_dilated(
+            x,
+            w,
+            (1, 1),
+            pads,
+            lhs_dilation=strides,
+            dimension_numbers=_NHWC,
+            precision=precision,
+        )
+    lines = []
+    for i, pad_h in sides[0]:
+        line = [
+            _down(
+                x,
+                w[i :: strides[0], j :: strides[1]],
+                (1, 1),
+                (pad_h, pad_w),
+                precision,
+            )
+            for j, pad_w in sides[1]
+        ]
+        lines.append(jnp.stack(line, axis=3))  # (B, h, w, stride, C')
+    y = jnp.stack(lines, axis=2)  # (B, h, stride, w, stride, C')
+    return y.reshape(len(x), y.shape[1] * y.shape[2], -1, w.shape[3])
+
+
+def _phases(n, k, s, pad):
+    """For each phase of one side its first tap and its padding; None if they differ
+    in length, or one has no tap."""
+    before, after = pad
+    length = (n - 1) * s + 1 + before + after - k + 1
+    if length < s or length % s or k < s:
+        return None
+    phases = []
+    for u in range(s):
+        first = (before - u) % s  # the first tap that meets no zero at pixel u
+        taps = len(range(first, k, s))
+        low = (before - u - first) // s
+        phases.append((first, (low, length // s + taps - 1 - n - low)))
+    return phases
 
 
 def _is_narrow(x, w, strides):
@@ -150,36 +224,30 @@ def _down_by_taps(x, w, pads, precision):
 def _weight_gradient(x, dy, w, strides, pads, precision):
     """The gradient of _down's w, like w, from its input x and output gradient dy."""
     kh, kw, c, c_out = w.shape
-    batch, h, width = dy.shape[:3]
-    if _is_narrow(x, w, strides) and dy.size:
-        return _weight_gradient_narrow(x, dy, kh, kw, pads, precision)
-    wide = h * width >= 64 and c >= 16 and c_out >= 16
-    if wide and batch and x.dtype == jnp.float32:
+    pixels = dy.shape[1] * dy.shape[2]
+    fits = 2 * 4 * pixels * kh * kw * c <= PIECE  # two pictures at a time or more
+    if pixels >= 256 and fits and min(c, c_out) >= 16 and x.dtype == jnp.float32:
         return _weight_gradient_by_columns(x, dy, kh, kw, strides, pads, precision)
     return jax.vjp(lambda w: _down(x, w, strides, pads, precision), w)[1](dy)[0]
-
-
-def _columns(x, kh, kw, strides, h, width):
-    """The windows of a padded picture as rows: (B * h * width, kh * kw * C)."""
-    windows = [
-        x[:, i :: strides[0], j :: strides[1]][:, :h, :width]
-        for i in range(kh)
-        for j in range(kw)
-    ]
-    return jnp.concatenate(windows, axis=-1).reshape(len(x) * h * width, -1)
 
 
 def _weight_gradient_by_columns(x, dy, kh, kw, strides, pads, precision):
     batch, h, width, c_out = dy.shape
     c = x.shape[-1]
     x = lax.pad(x, 0.0, [(0, 0, 0), *((*p, 0) for p in pads), (0, 0, 0)])
-    piece = min(batch, max(1, PIECE // (4 * h * width * kh * kw * c)))
+    piece = max(1, min(batch, PIECE // (4 * h * width * kh * kw * c)))
 
     def add(total, part):
         x, dy = part
-        columns = _columns(x, kh, kw, strides, h, width)
-        dy = dy.reshape(-1, c_out)
-        return total + jnp.dot(dy.T, columns, precision=precision), None
+        windows = [
+            x[:, i :: strides[0], j :: strides[1]][:, :h, :width]
+            for i in range(kh)
+            for j in range(kw)
+        ]
+        columns = jnp.concatenate(windows, axis=-1).reshape(-1, kh * kw * c)
+        # Turned in a step of its own (hence the barrier): quicker than in the product.
+        dy = lax.optimization_barrier(dy.reshape(-1, c_out).T)
+        return total + jnp.dot(dy, columns, precision=precision), None
 
     whole = batch // piece * piece
     parts = [a[:whole].reshape(-1, piece, *a.shape[1:]) for a in (x, dy)]
@@ -190,32 +258,37 @@ def _weight_gradient_by_columns(x, dy, kh, kw, strides, pads, precision):
     return total.reshape(c_out, kh, kw, c).transpose(1, 2, 3, 0)
 
 
-def _weight_gradient_narrow(x, dy, kh, kw, pads, precision):
-    """Stride 1, few output channels: the columns are dy's, and few."""
-    c_out = dy.shape[-1]
+def _backward_narrow(x, w, dy, pads, precision):
+    """Both gradients of `_down_by_taps`. The windows are dy's: few channels, so few
+    rows, each as long as all the pixels; the two products share them."""
+    kh, kw, c, c_out = w.shape
     (top, _), (left, _) = pads
-    h, width = x.shape[1:3]
-    # dw[i, j] pairs x at (u, v) with dy at (u + top - i, v + left - j).
+    batch, h, width = x.shape[:3]
+    # x at (u, v) met tap (i, j) on its way to dy at (u + top - i, v + left - j).
     config = [
         (kh - 1 - top, h + top - dy.shape[1], 0),
         (kw - 1 - left, width + left - dy.shape[2], 0),
     ]
-    dy = lax.pad(dy, 0.0, [(0, 0, 0), *config, (0, 0, 0)])
-    columns = _columns(dy, kh, kw, (1, 1), h, width)  # (B*h*w, kh*kw*c_out), reversed
-    dw = jnp.dot(x.reshape(-1, x.shape[-1]).T, columns, precision=precision)
-    dw = dw.reshape(-1, kh, kw, c_out)[:, ::-1, ::-1]
-    return dw.transpose(1, 2, 0, 3)
+    dy = lax.pad(jnp.moveaxis(dy, 3, 0), 0.0, [(0, 0, 0), (0, 0, 0), *config])
+    rows = jnp.stack(
+        [
+            dy[:, :, kh - 1 - i :, kw - 1 - j :][:, :, :h, :width]
+            for i in range(kh)
+            for j in range(kw)
+        ]
+    ).reshape(kh * kw * c_out, -1)  # (kh * kw * C', B * H * W)
+    dw = jnp.dot(rows, x.reshape(-1, c), precision=precision)
+    dw = dw.reshape(kh, kw, c_out, c).swapaxes(2, 3)
+    taps = w.swapaxes(2, 3).reshape(-1, c)  # (kh * kw * C', C)
+    dx = lax.dot_general(rows, taps, (((0,), (0,)), ((), ())), precision=precision)
+    return dx.reshape(batch, h, width, c), dw
 
 
-def _adjoint_padding(k, s, padding):
-    """Padding of the strided convolution whose adjoint is `lax.conv_transpose`.
-
-    Where the transposed convolution pads its stretched input by p, the strided
-    one pads its own by k - 1 - p. A negative number crops.
-    """
+def _stretched_padding(k, s, padding):
+    """How `lax.conv_transpose` pads its input once that is stretched by the stride."""
     if padding == "VALID":
         before, total = k - 1, k + s - 2 + max(k - s, 0)
     else:  # "SAME"
         total = k + s - 2
         before = k - 1 if s > k - 1 else -(-total // 2)
-    return k - 1 - before, k - 1 - (total - before)
+    return before, total - before

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from gencourse import data
+from gencourse import compiled, data, places
 from gencourse.data import cache, prepared
 from gencourse.data.sets import SETS, SPLITS, NotPrepared
 
@@ -28,6 +28,7 @@ def doctor() -> int:
     print(f"threads    {facts['threads']} of the CPU may be used")
     print(f"memory     {facts['memory'] / 1e9:.1f} GB free")
     print(f"disk       {facts['disk'] / 1e9:.1f} GB free in {facts['home']}")
+    print(f"compiled   {facts['compiled'] / 1e6:,.0f} MB in {compiled.home()}")
     for name, state in facts["sets"].items():
         print(f"data       {name}: {state}")
     print("training   ten seconds of chapter 1 ...", end=" ", flush=True)
@@ -59,6 +60,7 @@ def gather() -> dict:
         "home": home,
         "disk": shutil.disk_usage(prepared.existing(home)).free,
         "cache_error": _cache_error(),
+        "compiled": compiled.size(),
         "tfds_error": "",
         "sets": {},
         "data_error": "",
@@ -171,7 +173,8 @@ def advice(facts: dict) -> list[tuple[bool, str]]:
     if facts["cache_error"]:
         say(
             f"the cache cannot be written ({facts['cache_error']}), so whole sets are "
-            "decoded each time: set GENCOURSE_CACHE to a folder of yours"
+            "decoded, and code is compiled, each time: "
+            "set GENCOURSE_CACHE to a folder of yours"
         )
     if facts["probe_error"]:
         say(f"chapter 1's network does not train: {facts['probe_error']}", True)
@@ -234,8 +237,8 @@ def _has_gpu():
 
 def _cache_error():
     try:
-        cache.home().mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=cache.home()).close()
+        places.cache().mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=places.cache()).close()
         return ""
     except OSError as error:
         return str(error)

@@ -1,12 +1,15 @@
-"""`Conv` and `ConvTranspose`: Flax NNX's own layers, quick to train on a CPU.
+"""Flax NNX's own layers, quick to train on a CPU: `Conv`, `ConvTranspose`, `Dropout`.
 
 Parameters, initialisers and arguments are Flax's, so a state saved from one class
-loads into the other, and the numbers are the same; only how a CPU comes by them
-differs. Why and how is told in `convolution.py`. The gradient is hand-written, for
-reverse mode (`jax.grad`, `jax.vjp`, `jax.jacrev`, also twice); forward mode
-(`jax.jvp`, `jax.jacfwd`) raises: use Flax's own layers there.
+loads into the other, and the numbers are the same (but for Dropout's, which are drawn
+otherwise); only how a CPU comes by them differs. Why and how is told in
+`convolution.py`. The convolutions' gradients are hand-written, for reverse mode
+(`jax.grad`, `jax.vjp`, `jax.jacrev`, also twice); forward mode (`jax.jvp`,
+`jax.jacfwd`) raises: use Flax's own layers there.
 """
 
+import jax
+import jax.numpy as jnp
 from flax import nnx
 from jax import lax
 
@@ -57,6 +60,29 @@ class ConvTranspose(nnx.ConvTranspose):
         strides = _pair(1 if self.strides is None else self.strides)
         y = conv_transpose(inputs, kernel, strides, self.padding, self.precision)
         return y if bias is None else y + bias.reshape(1, 1, 1, -1)
+
+
+class Dropout(nnx.Dropout):
+    """`nnx.Dropout` with cheaper chance: any shape -> the same shape, float.
+
+    Flax draws 32 random bits a number, on a CPU as dear as a convolution. Eight do:
+    the rate is rounded to a multiple of 1/256, and what stays is divided by just that
+    rate's remainder, so that the mean is kept exactly.
+    """
+
+    def __call__(self, inputs, *, deterministic=None, rngs=None):
+        still = self.deterministic if deterministic is None else deterministic
+        drop = round(256 * self.rate)  # of 256
+        rngs = self.rngs if rngs is None else rngs
+        rare = still or still is None or rngs is None or self.broadcast_dims
+        if rare or not 0 < drop < 256:
+            return super().__call__(inputs, deterministic=deterministic, rngs=rngs)
+        key = rngs[self.rng_collection]() if isinstance(rngs, nnx.Rngs) else rngs
+        key = key() if isinstance(key, nnx.RngStream) else key
+        words = jax.random.bits(key, (-(-inputs.size // 4),), jnp.uint32)
+        chance = lax.bitcast_convert_type(words, jnp.uint8).reshape(-1)
+        stays = chance[: inputs.size].reshape(inputs.shape) >= drop
+        return jnp.where(stays, inputs * (256 / (256 - drop)), 0)
 
 
 def _conv_general_dilated(x, w, strides, padding, **options):

@@ -7,6 +7,8 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from gencourse import compiled
+
 BUDGETS = ("smoke", "laptop", "full")
 
 
@@ -36,12 +38,15 @@ def budget(*, smoke, laptop, full):
 def begin(name):
     """Print the versions, the device, the budget, and how long the notebook takes.
 
+    What JAX compiles from here on is kept for the next run: see gencourse.compiled.
+
     Args:
       name: the notebook in results.json, such as "chapters.01_autoencoder". The
         minutes were measured by `make results`, on the machine that it names there.
     """
     import jax  # here, so that asking for a budget costs nothing
 
+    compiled.keep()
     names = ("jax", "flax", "optax", "numpy")
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in names)
     minutes = _measured(f"{name}.{budget_name()}.minutes")

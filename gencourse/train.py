@@ -21,6 +21,10 @@ import numpy as np
 from flax import nnx
 from tqdm import tqdm
 
+from gencourse import memory
+
+memory.keep()  # what a step frees, the next one needs: see there
+
 READ_EVERY = 50  # steps between two readings of the metrics, or one second
 
 
@@ -97,32 +101,39 @@ def fit(
     # plain one is compiled anew, since what it refers to may have changed meanwhile.
     compiled = _compile if jitted else _compile.__wrapped__
     advance = compiled(plain, graphdef, treedef, batch_size, transform, functions)
+    many = steps_a_dispatch()
     carry = [jnp.copy(leaf) for leaf in leaves], jnp.int32(0)
     data = jax.tree.map(jnp.asarray, data)
     order_key, step_key = jax.random.split(key)
 
     read = []  # metrics on the host: dicts of arrays, one a reading
-    waiting = []  # metrics still on the device: a dict of scalars a step
+    waiting = []  # metrics still on the device: a dict a dispatch
     seen = time.monotonic()
     hidden = {} if progress else {"disable": True}  # {}: TQDM_DISABLE decides
     bar = tqdm(total=steps, unit="step", **hidden)
     try:
         with bar, _interrupt() as interrupted:
-            for i in range(steps):
-                at = i % per_epoch
+            done = unread = 0
+            while done < steps:
+                at = done % per_epoch
                 if at == 0:
-                    order = _shuffle(order_key, i // per_epoch, n)
-                carry, metrics = advance(carry, data, order, at, step_key, numbers)
+                    order = _shuffle(order_key, done // per_epoch, n)
+                whole = min(steps - done, per_epoch - at) >= many
+                now = many if whole else 1
+                carry, metrics = advance(
+                    carry, data, order, at, step_key, numbers, many=now
+                )
                 waiting.append(metrics)
-                stop = interrupted or i + 1 == steps
-                late = len(waiting) >= READ_EVERY or time.monotonic() - seen > 1
-                if stop or late:
+                done, unread = done + now, unread + now
+                stop = interrupted or done == steps
+                if stop or unread >= READ_EVERY or time.monotonic() - seen > 1:
                     rows = jax.device_get(waiting)
-                    read.append({k: np.stack([r[k] for r in rows]) for k in rows[0]})
+                    read.append({k: np.hstack([r[k] for r in rows]) for k in rows[0]})
                     _check_finite(read, steps)
-                    bar.set_postfix(rows[-1], refresh=False)
-                    bar.update(len(waiting))
-                    waiting, seen = [], time.monotonic()
+                    last = {name: values[-1] for name, values in read[-1].items()}
+                    bar.set_postfix(last, refresh=False)
+                    bar.update(unread)
+                    waiting, unread, seen = [], 0, time.monotonic()
                 if stop:
                     break
     finally:
@@ -130,7 +141,7 @@ def fit(
             nnx.update(tuple(objects), jax.tree.unflatten(treedef, carry[0]))
     history = _history(read)
     if interrupted:
-        print(f"Stopped by hand after step {i + 1} of {steps}.")
+        print(f"Stopped by hand after step {done} of {steps}.")
     return history
 
 
@@ -153,12 +164,40 @@ def _compile(step, graphdef, treedef, batch_size, transform, functions):
             )
         return (jax.tree.leaves(state), count + 1), metrics
 
-    return jax.jit(advance, donate_argnums=0, compiler_options=_compiler_options())
+    def dispatch(carry, data, order, at, key, numbers, many):
+        if many == 1:
+            return advance(carry, data, order, at, key, numbers)
+
+        def turn(carry, i):
+            return advance(carry, data, order, at + i, key, numbers)
+
+        return jax.lax.scan(turn, carry, jnp.arange(many))
+
+    return jax.jit(
+        dispatch,
+        donate_argnums=0,
+        static_argnames="many",
+        compiler_options=_compiler_options(),
+    )
 
 
-# On a CPU, XLA's older matrix products (Eigen's) keep two cores busier than its new
-# ones: chapter 1's step gains a tenth or more.
-CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
+def steps_a_dispatch():
+    """How many steps are handed to the device at once.
+
+    A GPU or TPU does a small step sooner than Python can ask for the next: several
+    go in one call, as a scan. On a CPU a convolution inside of a loop loses its quick
+    form, and asking costs little: one.
+    """
+    return 1 if jax.default_backend() == "cpu" else 10
+
+
+# What XLA's CPU compiler shall hand to its library YNNPACK: sums, and products that
+# stand alone. By default it also fuses products with what surrounds them, and that
+# keeps two cores less busy.
+CPU_OPTIONS = {
+    "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE,"
+    "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"
+}
 
 
 @functools.cache

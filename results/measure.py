@@ -74,6 +74,9 @@ def judge_fashion(seed, args):
     }
 
 
+FIRST_RUN = {"TQDM_DISABLE": "1", "GENCOURSE_COMPILED": "off"}  # no bars, all compiled
+
+
 def notebook_minutes(path):
     def run(seed, args):
         """A notebook from top to bottom, kernel start and compilation included."""
@@ -84,7 +87,7 @@ def notebook_minutes(path):
             start = time.perf_counter()
             subprocess.run(
                 [sys.executable, "-c", command, ROOT / path],
-                env={**os.environ, "GENCOURSE_BUDGET": budget, "TQDM_DISABLE": "1"},
+                env={**os.environ, "GENCOURSE_BUDGET": budget, **FIRST_RUN},
                 cwd=ROOT / Path(path).parent,
                 check=True,
             )

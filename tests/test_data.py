@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gencourse import data
+from gencourse import data, places
 from gencourse.data import cache, prepared, sets
 
 HERE = Path(__file__).parent
@@ -148,7 +148,7 @@ def test_the_second_load_comes_from_the_cache(full, monkeypatch):
     for a, b in zip(first, full(), strict=True):
         np.testing.assert_array_equal(a, b)
         assert a.dtype == b.dtype and not b.flags.writeable
-    assert not list(cache.home().glob("*.part"))
+    assert not list(places.cache().glob("*.part"))
 
 
 def test_the_second_load_does_not_import_tfds(full):
@@ -161,7 +161,7 @@ def test_the_second_load_does_not_import_tfds(full):
 @pytest.mark.parametrize("damage", ["truncated", "foreign", "empty", "labels"])
 def test_a_damaged_cache_is_made_again(full, damage):
     images, labels = full()
-    (file,) = cache.home().iterdir()
+    (file,) = places.cache().iterdir()
     content = bytearray(file.read_bytes())
     if damage == "truncated":
         content = content[:-1000]
@@ -244,7 +244,7 @@ def test_two_processes_fill_the_cache_at_once(full):
     command = [sys.executable, "-c", LOAD.format("0")]
     processes = [subprocess.Popen(command, cwd=HERE) for _ in range(2)]
     assert [process.wait() for process in processes] == [0, 0]
-    assert len(list(cache.home().iterdir())) == 1
+    assert len(list(places.cache().iterdir())) == 1
 
 
 def test_a_prepared_set_with_other_contents_is_said(full, monkeypatch):
@@ -252,7 +252,7 @@ def test_a_prepared_set_with_other_contents_is_said(full, monkeypatch):
 
     def give(images, labels):
         monkeypatch.setattr(prepared, "read", lambda *_: (images, labels))
-        monkeypatch.setattr(cache, "path", lambda *_: cache.home() / "other.npy")
+        monkeypatch.setattr(cache, "path", lambda *_: places.cache() / "other.npy")
 
     give(images, labels + 1)
     with pytest.raises(data.DataError, match="labels from 1 to 10, not 0 to 9"):

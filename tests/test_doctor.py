@@ -23,6 +23,7 @@ WELL = {
     "home": Path("/data/ada/tensorflow_datasets"),
     "disk": 50e9,
     "cache_error": "",
+    "compiled": 640_000,
     "tfds_error": "",
     "sets": {"mnist": "embedded part ready; whole set not prepared"},
     "data_error": "",

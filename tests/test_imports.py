@@ -16,12 +16,22 @@ KNOWN_TO_CHAPTERS = {"jax", "flax", "optax", "numpy", "gencourse.layers"}
 # What a module may import at its top. `own package` is always allowed.
 TOP = {
     "layers": {"jax", "flax", "numpy", "gencourse.convolution"},
-    "train": {"jax", "flax", "numpy", "tqdm", "gencourse.checkpoint"},
+    "train": {
+        "jax",
+        "flax",
+        "numpy",
+        "tqdm",
+        "gencourse.checkpoint",
+        "gencourse.memory",
+    },
+    "memory": set(),
+    "places": set(),
+    "compiled": {"gencourse.places"},
     "convolution": {"jax"},
     "checkpoint": {"jax", "flax", "orbax"},
     "plot": {"numpy", "matplotlib", "PIL"},
     "metrics": {"jax", "flax", "scipy", "numpy", "gencourse.layers"},
-    "data": {"numpy"},
+    "data": {"numpy", "gencourse.places"},
     "checks": {"jax", "flax", "optax", "numpy", "gencourse.metrics"}
     | {f"gencourse.{name}" for name in CHAPTERS},
     "__init__": set(),
@@ -30,7 +40,11 @@ TOP = {
     for i, name in enumerate(CHAPTERS)
 }
 # What it may import besides, inside the function that needs it.
-INSIDE = {"data": HEAVY | {"PIL", "tqdm", "etils", "psutil"}, "plot": {"IPython"}}
+INSIDE = {
+    "data": HEAVY | {"PIL", "tqdm", "etils", "psutil"},
+    "plot": {"IPython"},
+    "compiled": {"jax"},
+}
 ANYTHING = {"notebook", "doctor", "__main__"}
 FILES = sorted(p.relative_to(PACKAGE) for p in PACKAGE.rglob("*.py"))
 

@@ -49,7 +49,7 @@ def test_every_way_of_computing_gives_the_same(
     ours, theirs, kernel, channels, monkeypatch
 ):
     """Few and many channels take other ways; so do pieces that leave a remainder."""
-    monkeypatch.setattr(convolution, "PIECE", 100_000)
+    monkeypatch.setattr(convolution, "PIECE", 1_000_000)
     x = jax.random.normal(jax.random.key(1), (7, 16, 17, channels[0]))
     for stride in (1, 2):
         a, b = (
@@ -167,3 +167,56 @@ def test_wrong_shapes_are_named():
     for shape in ((8, 8, 3), (2, 8, 8, 1)):
         with pytest.raises(ValueError, match="Conv expects pictures of shape"):
             layer(jnp.zeros(shape))
+
+
+def test_columns_and_phases_are_taken_where_they_should_be():
+    """Else the tests above would compare lax with itself."""
+
+    def text(x, w):
+        def f(x, w):
+            return convolution.conv_transpose(x, w, (2, 2), "SAME").sum()
+
+        return jax.jit(jax.grad(f, (0, 1))).lower(x, w).as_text()
+
+    def count(side):
+        x, w = jnp.ones((4, side, side, 16)), jnp.ones((3, 3, 16, 16))
+        value = jax.jit(lambda x, w: convolution.conv_transpose(x, w, (2, 2), "SAME"))
+        return value.lower(x, w).as_text().count("stablehlo.convolution"), text(x, w)
+
+    phases, small = count(8)
+    _, large = count(16)
+    assert phases == 4  # lax has one convolution here
+    assert "stablehlo.while" not in small and "stablehlo.while" in large
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.3, 0.5, 0.97])
+def test_dropout_keeps_its_rate_and_the_mean(rate):
+    x = jnp.ones((400, 500))  # not a multiple of four by chance alone: see below
+    y = layers.Dropout(rate)(x, rngs=jax.random.key(0))
+    kept = float((y != 0).mean())
+    true = 1 - round(256 * rate) / 256
+    assert abs(kept - true) < 5 * (true * (1 - true) / x.size) ** 0.5
+    assert abs(true - (1 - rate)) <= 1 / 512
+    assert jnp.allclose(y[y != 0], 1 / true)
+    # No pattern along rows, columns, or the four bytes of a word.
+    for masks in (y != 0, (y != 0).T, (y != 0).reshape(-1, 4).T):
+        share = masks.mean(1)
+        deviation = (true * (1 - true) / masks.shape[1]) ** 0.5
+        assert jnp.abs(share - true).max() < 5 * deviation
+        assert abs(float((share - true).std()) / deviation - 1) < 0.35 or len(share) < 9
+
+
+def test_dropout_is_flaxs_otherwise():
+    x = jnp.arange(15.0).reshape(3, 5) + 1
+    drop, key = layers.Dropout(0.5), jax.random.key(1)
+    assert jnp.array_equal(drop(x, deterministic=True), x)
+    assert jnp.array_equal(layers.Dropout(0.0)(x, rngs=key), x)
+    assert not layers.Dropout(1.0)(x, rngs=key).any()
+    assert jnp.array_equal(drop(x, rngs=key), drop(x, rngs=key))
+    assert not jnp.array_equal(drop(x, rngs=key), drop(x, rngs=jax.random.key(2)))
+    assert drop(x, rngs=nnx.Rngs(dropout=0)).shape == (3, 5)
+    assert jnp.array_equal(nnx.view(drop, deterministic=True)(x), x)
+    rows = layers.Dropout(0.5, broadcast_dims=(1,))(jnp.ones((64, 5)), rngs=key)
+    assert jnp.array_equal(rows, jnp.broadcast_to(rows[:, :1], rows.shape))
+    with pytest.raises(ValueError, match="rngs"):
+        drop(x)

@@ -298,6 +298,29 @@ def test_ctrl_c_gives_back_history_and_model():
     assert np.array_equal(objects[0].a[...], again[0].a[...])
 
 
+def test_several_steps_a_dispatch_give_the_same_numbers(monkeypatch):
+    """As on a GPU; 7 to an epoch of 10 steps, so that single steps are left over."""
+    rate = optax.exponential_decay(1.0, 5, 0.9)
+    alone = line()
+    one = run(alone, steps=33, weight=rate)
+    calls = []
+    monkeypatch.setattr(train, "steps_a_dispatch", lambda: calls.append(1) or 7)
+    together = line()
+    many = run(together, steps=33, weight=rate)
+    assert calls  # or this test would compare a run with itself
+    for name in one:
+        np.testing.assert_allclose(one[name], many[name], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(alone[0].a[...], together[0].a[...], rtol=1e-5)
+
+
+def test_a_bad_step_among_several_is_named_by_its_own_number(monkeypatch):
+    monkeypatch.setattr(train, "steps_a_dispatch", lambda: 7)
+    monkeypatch.setattr(train, "READ_EVERY", 1)
+    with pytest.raises(NotFinite) as caught:
+        run(line(), steps=20, weight=lambda i: jnp.where(i == 4, jnp.nan, 1.0))
+    assert caught.value.step == 5
+
+
 def test_an_option_that_xla_does_not_know_does_no_harm(monkeypatch):
     monkeypatch.setattr(train, "CPU_OPTIONS", {"xla_cpu_of_another_year": "1"})
     monkeypatch.setattr(

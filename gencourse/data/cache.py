@@ -5,7 +5,6 @@ then moved there: whoever looks sees a whole file or none.
 """
 
 import os
-import sys
 import tempfile
 import time
 import warnings
@@ -13,26 +12,17 @@ from pathlib import Path
 
 import numpy as np
 
+from gencourse import places
 from gencourse.data import prepared as tfds_sets
 from gencourse.data.sets import DataError, find
 
 
-def home() -> Path:
-    """GENCOURSE_CACHE, or a folder in the user's cache as the platform has it."""
-    if chosen := os.environ.get("GENCOURSE_CACHE"):
-        return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA", "~/AppData/Local")
-    elif sys.platform == "darwin":
-        base = "~/Library/Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "gencourse"
-
-
 def path(name: str, split: str, prepared) -> Path:
     """Where the decoded split is, or will be."""
-    return home() / f"{name}-{find(name).version}-{split}-{prepared.fingerprint}.npy"
+    return (
+        places.cache()
+        / f"{name}-{find(name).version}-{split}-{prepared.fingerprint}.npy"
+    )
 
 
 def get(name: str, split: str, prepared) -> tuple[np.ndarray, np.ndarray]:

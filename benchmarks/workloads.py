@@ -1,0 +1,178 @@
+"""What is measured: seven training steps, the same numbers for every framework.
+
+Nothing here knows a framework. `in_flax.py`, `in_keras.py` and `in_torch.py` build
+the networks from these numbers, and `worker.py` runs them.
+"""
+
+import collections
+import dataclasses
+import itertools
+
+import numpy as np
+
+BATCHES = 20  # in memory; training goes round and round
+LAST = 20  # losses that a run gives back
+SLOPE = 0.2  # of every LeakyReLU
+EPSILON = 1e-5  # of every BatchNorm and LayerNorm
+MOMENTUM = 0.9  # of every BatchNorm: what stays of the old statistics; torch says 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Workload:
+    """One training step. `up` are the generator's or decoder's widths, from the code
+    to the picture; `down` the discriminator's or encoder's, the other way."""
+
+    name: str
+    game: str  # "autoencoder", "vae" or "gan"
+    networks: str  # "chapter1", "faces", "mlp", "conv" or "conditional"
+    batch: int
+    shape: tuple[int, ...]  # of one picture
+    latent: int
+    learning_rate: float
+    pictures: str = "fashion_mnist"
+    beta1: float = 0.9
+    up: tuple[int, ...] = ()
+    down: tuple[int, ...] = ()
+    start: int = 0  # side of the first feature map of a generator or decoder
+    loss_steps: int = 150  # the losses compared are those of the last of these
+
+
+WORKLOADS = {
+    w.name: w
+    for w in [
+        Workload("autoencoder", "autoencoder", "chapter1", 100, (32, 32, 1), 2, 1e-3),
+        Workload("vae", "vae", "chapter1", 100, (32, 32, 1), 2, 5e-4),
+        Workload(
+            "gan_mlp",
+            "gan",
+            "mlp",
+            batch=64,
+            shape=(784,),
+            latent=100,
+            learning_rate=2e-4,
+            beta1=0.5,
+            pictures="mnist",
+            up=(256, 512),
+            down=(512, 256),
+        ),
+        Workload(
+            "dcgan28",
+            "gan",
+            "conv",
+            batch=128,
+            shape=(28, 28, 1),
+            latent=100,
+            learning_rate=2e-4,
+            beta1=0.5,
+            up=(128, 64),
+            down=(64, 128),
+            start=7,
+            loss_steps=60,
+        ),
+        Workload(
+            "dcgan32",
+            "gan",
+            "conv",
+            batch=128,
+            shape=(32, 32, 3),
+            latent=100,
+            learning_rate=2e-4,
+            beta1=0.5,
+            up=(256, 128, 64),
+            down=(64, 128, 256),
+            start=4,
+            loss_steps=60,
+        ),
+        Workload(
+            "cgan_mlp",
+            "gan",
+            "conditional",
+            batch=64,
+            shape=(784,),
+            latent=100,
+            learning_rate=2e-4,
+            beta1=0.5,
+            pictures="mnist",
+            up=(128, 256, 512, 1024),
+            down=(512, 512, 512),
+        ),
+        Workload(
+            "vae_faces",
+            "vae",
+            "faces",
+            batch=128,
+            shape=(64, 64, 3),
+            latent=200,
+            learning_rate=5e-4,
+            up=(64,) * 5,
+            down=(64,) * 5,
+            start=2,
+            loss_steps=40,
+        ),
+    ]
+}
+
+
+def find(name):
+    """A workload by name, perhaps with changes: "vae_faces/batch=32/width=2/side=64".
+
+    width multiplies the channels, and side is the picture's; both for vae_faces alone,
+    whose stages (one halves or doubles the side) are as many as lead to 2x2.
+    """
+    base, *changes = name.split("/")
+    w = dataclasses.replace(WORKLOADS[base], name=name)
+    for change in changes:
+        key, value = change.split("=")
+        if key == "batch":
+            w = dataclasses.replace(w, batch=int(value))
+        elif w.networks == "faces" and key == "width":
+            up, down = ([round(float(value) * c) for c in cs] for cs in (w.up, w.down))
+            w = dataclasses.replace(w, up=tuple(up), down=tuple(down))
+        elif w.networks == "faces" and key == "side":
+            stages = int(value).bit_length() - 2
+            w = dataclasses.replace(
+                w,
+                shape=(int(value), int(value), 3),
+                up=w.up[:1] * stages,
+                down=w.down[:1] * stages,
+            )
+        else:
+            raise ValueError(f"{base} has no {key!r} to change.")
+    return w
+
+
+def read(path, w):
+    """What the driver wrote for w, as the step takes it.
+
+    Returns:
+      A tuple: pictures (N, *w.shape), float32, in [-1, 1] for a GAN and in [0, 1]
+      else; and for a conditional one labels (N,), int32, too.
+    """
+    with np.load(path) as stored:
+        x = stored["pictures"].reshape(-1, *w.shape) / np.float32(255)
+        labels = stored["labels"].astype(np.int32)
+    x = 2 * x - 1 if w.game == "gan" else x
+    return (x, labels) if w.networks == "conditional" else (x,)
+
+
+def cut(data, w):
+    """The batches of `data`, a list of tuples of arrays of w.batch rows."""
+    n = len(data[0]) // w.batch
+    return list(zip(*(np.split(a[: n * w.batch], n) for a in data), strict=True))
+
+
+def loop(step, batches):
+    """run(steps), which calls step(*batch) over and over and gives the last losses.
+
+    The step returns a dict of scalars that are still on the device; the last of them
+    are read when all is done, which also waits for it.
+    """
+    batches = itertools.cycle(batches)
+
+    def run(steps):
+        last = collections.deque(maxlen=LAST)
+        for _ in range(steps):
+            last.append(step(*next(batches)))
+        return {name: [float(row[name]) for row in last] for name in last[0]}
+
+    return run

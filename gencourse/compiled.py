@@ -1,0 +1,145 @@
+"""Keep what JAX has compiled, so that a notebook's second run starts at once.
+
+`keep()` turns on JAX's own persistent compilation cache; `gencourse.notebook.begin`
+calls it. The environment variable GENCOURSE_COMPILED=off switches it off, and a cache
+that you have given JAX yourself (JAX_COMPILATION_CACHE_DIR) is left alone.
+
+A file that was cut short, because a disk was full or a run was killed, breaks no run:
+JAX warns "Error reading persistent compilation cache entry" and compiles. It does not
+write such a file anew, so the warning comes back until the file is gone:
+`python -m gencourse cache --clear`.
+"""
+
+import contextlib
+import hashlib
+import os
+import platform
+import stat
+import tempfile
+from importlib import metadata
+from pathlib import Path
+
+from gencourse import places
+
+LIMIT = 300e6  # bytes of all compiled code together, held whenever a notebook begins
+
+# What tells processors apart in Linux's /proc/cpuinfo, on x86-64 and on ARM; the rest,
+# such as the clock of the moment, must not.
+TELLING = {"model name", "flags", "CPU implementer", "CPU part", "Features"}
+
+
+def home() -> Path:
+    """The folder that holds all compiled code, one folder within it for each key()."""
+    return places.cache() / "compiled"
+
+
+def keep() -> Path | None:
+    """Have JAX keep what it compiles from now on; where, or None if it will not."""
+    import jax  # here, so that looking at the cache costs nothing
+
+    folder = home() / key(processor(), metadata.version("jaxlib"), _threads())
+    if os.environ.get("GENCOURSE_COMPILED") == "off":
+        return None
+    if not jax.config.jax_enable_compilation_cache:
+        return None
+    if jax.config.jax_compilation_cache_dir not in (None, str(folder)):
+        return None
+    if not _ours(folder):
+        return None
+    prune(LIMIT)
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    # The start of a notebook is many small programs, each soon compiled.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    return folder
+
+
+def key(processor: str, jaxlib: str, threads: int) -> str:
+    """Short name for where compiled code may run.
+
+    A home directory may serve many machines, and code for one processor may not run
+    on another. XLA cuts loops into parts by the number of threads, at compile time.
+    """
+    text = "\n".join((processor, jaxlib, str(threads)))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def processor(cpuinfo: str | None = None) -> str:
+    """What distinguishes this machine's processor, or the one of the text given."""
+    if cpuinfo is None:
+        try:
+            cpuinfo = Path("/proc/cpuinfo").read_text()
+        except OSError:  # not Linux
+            cpuinfo = ""
+    lines = (line.partition(":") for line in cpuinfo.splitlines())
+    found = {
+        f"{name.strip()}:{' '.join(value.split())}"
+        for name, _, value in lines
+        if name.strip() in TELLING
+    }
+    return "\n".join([platform.machine(), *(sorted(found) or [platform.processor()])])
+
+
+def size() -> int:
+    """Bytes of compiled code that are kept."""
+    return sum(size for _, size, _ in _files())
+
+
+def prune(limit: float) -> None:
+    """Delete what was unused longest, until no more than `limit` bytes are kept."""
+    total = 0
+    for _, size, file in sorted(_files(), reverse=True):
+        total += size
+        if total > limit:
+            with contextlib.suppress(OSError):  # another process was quicker
+                file.unlink()
+
+
+def clear() -> int:
+    """Delete all compiled code; how many bytes that was.
+
+    The folders stay, so that a notebook that is running can go on writing.
+    """
+    deleted = 0
+    for _, size, file in _files():
+        with contextlib.suppress(OSError):
+            file.unlink()
+            deleted += size
+    return deleted
+
+
+def _files():
+    """[(when last used, bytes, path)]; what others delete meanwhile is left out."""
+    found = []
+    for folder, _, names in os.walk(home()):
+        for name in names:
+            with contextlib.suppress(OSError):
+                file = Path(folder, name)
+                is_ = file.lstat()
+                if stat.S_ISREG(is_.st_mode):
+                    used = max(is_.st_atime, is_.st_mtime)  # some disks keep no atime
+                    found.append((used, is_.st_size, file))
+    return found
+
+
+def _ours(folder):
+    """Can we write there, and nobody else? Compiled code is run as it is found."""
+    try:
+        places.cache().mkdir(parents=True, exist_ok=True)
+        for each in (folder.parent, folder):
+            each.mkdir(mode=0o700, exist_ok=True)
+            is_ = each.stat()
+            if hasattr(os, "getuid") and (
+                is_.st_uid != os.getuid() or is_.st_mode & 0o22
+            ):
+                return False
+        tempfile.TemporaryFile(dir=folder).close()
+        return True
+    except OSError:
+        return False
+
+
+def _threads():
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

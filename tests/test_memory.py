@@ -1,0 +1,100 @@
+"""Freed memory is kept for the next step, unless somebody else decides about it."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from gencourse import memory
+
+
+def glibc():
+    try:
+        return sys.platform == "linux" and bool(os.confstr("CS_GNU_LIBC_VERSION"))
+    except (OSError, ValueError):
+        return False
+
+
+pytestmark = pytest.mark.skipif(not glibc(), reason="acts on Linux with glibc alone")
+
+KEEP = "from gencourse import memory; print(memory.keep())"
+
+# Computations of some 30 MB, which end as a training step's working memory does.
+FAULTS = """
+from gencourse import memory
+kept = memory.keep()
+import resource, jax, jax.numpy as jnp
+x = jnp.ones((1200, 1200))
+f = jax.jit(lambda x: (jnp.tanh(x) @ x, x @ x.T, jnp.exp(x), x + 1))
+for _ in range(5):
+    jax.block_until_ready(f(x))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    jax.block_until_ready(f(x))
+print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def run(code, **environment):
+    """What a process prints in which nobody has set anything but `environment`."""
+    ours = ("MALLOC_", "GLIBC_TUNABLES", "GENCOURSE_MALLOC")
+    there = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=there | environment
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    "environment, kept",
+    [
+        ({}, "True"),
+        ({"GLIBC_TUNABLES": "glibc.pthread.rseq=0"}, "True"),
+        ({"GENCOURSE_MALLOC": "system"}, "False"),
+        ({"MALLOC_ARENA_MAX": "2"}, "False"),
+        ({"GLIBC_TUNABLES": "glibc.malloc.mmap_max=100"}, "False"),
+    ],
+)
+def test_it_acts_where_nobody_else_has_decided(environment, kept):
+    assert run(KEEP, **environment) == [kept]
+
+
+@pytest.mark.parametrize("platform", ["darwin", "win32", "freebsd14"])
+def test_it_does_nothing_on_other_systems(platform, monkeypatch):
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(memory.ctypes, "CDLL", None)  # it must not get so far
+    assert memory.keep() is False
+
+
+def test_it_does_nothing_with_another_c_library(monkeypatch):
+    def confstr(name):
+        raise ValueError("unrecognized configuration name")
+
+    monkeypatch.setattr(os, "confstr", confstr)
+    monkeypatch.setattr(memory.ctypes, "CDLL", None)
+    for name in [
+        n for n in os.environ if n.startswith(("MALLOC_", "GLIBC_", "GENCOURSE_M"))
+    ]:
+        monkeypatch.delenv(name)
+    assert memory.keep() is False
+
+
+def test_training_takes_it_up_by_itself():
+    code = (
+        "from gencourse import memory\n"
+        "memory.keep = lambda: print('kept')\n"
+        "import gencourse.train\n"
+    )
+    assert run(code) == ["kept"]
+
+
+def test_the_next_step_finds_the_memory_of_the_last():
+    kept, few = run(FAULTS)
+    system, many = run(FAULTS, GENCOURSE_MALLOC="system")
+    assert (kept, system) == ("True", "False")
+    assert int(many) > 5000, "this work asks the system for nothing anew: take another"
+    assert 5 * int(few) <= int(many)
+    print(f"page faults: {few} with it, {many} without")
