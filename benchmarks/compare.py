@@ -87,7 +87,9 @@ def rows_of(w, found, about):
             peer = best(found, [n for names in PEERS.values() for n in names])
             row["fastest_peer"] = peer
             row["ratio_to_fastest_peer"] = ratio(found, peer) if peer else None
-            row["ratio_to_flax"] = ratio(found, PLAIN) if PLAIN in found else None
+            others = {"flax": PLAIN, "torch_plain": "torch_plain"}
+            for kind, one in others.items():
+                row[f"ratio_to_{kind}"] = ratio(found, one) if one in found else None
         rows.append({k: rounded(v) for k, v in row.items()})
     return rows
 
@@ -100,11 +102,14 @@ def rounded(value):
 
 
 def merged(old, new):
-    """`old` rows, those of the same workload, device and implementation replaced."""
+    """`old` rows and `new` ones. Of a workload and device that `new` measured, all old
+    rows go: ratios hold within one sitting alone."""
 
     def key(row):
         return row["workload"], row["device"], row["implementation"]
 
+    sitting = {key(row)[:2] for row in new}
+    old = [row for row in old if key(row)[:2] not in sitting]
     rows = {key(row): row for row in [*old, *new]}
     order = [*WORKLOADS], ["cpu", "gpu"], driver.IMPLEMENTATIONS
     return [rows[k] for k in sorted(rows, key=lambda k: _places(k, order))]
@@ -180,9 +185,14 @@ def table(rows):
                 speed(ours or None),
                 speed(group.get(PLAIN)),
                 *(speed(fastest(group, names)) for names in PEERS.values()),
+                speed(group.get("torch_plain")),
+                number(ours.get("ratio_to_torch_plain"), ".2f"),
             ]
         )
-    header = "workload|ratio|fastest peer|to Flax|gencourse|Flax|Keras|PyTorch"
+    header = (
+        "workload|ratio|fastest peer|to Flax|gencourse|Flax|Keras|PyTorch|"
+        "PyTorch, plain|ratio to that"
+    )
     costs = []
     for name, device, group in by_workload(rows):
         for row in group.values():

@@ -378,11 +378,11 @@ def by_fit(step, objects, data, w):
 
 def by_nnx_jit(step, objects, data, w):
     batches = jax.tree.map(jnp.asarray, cut(data, w))
-    key, calls = jax.random.key(0), itertools.count()
+    keys = itertools.cycle(list(jax.random.split(jax.random.key(0), 100)))
 
     def advance(*batch):
         batch = batch if w.game == "gan" else batch[0]
-        return step(*objects, batch, jax.random.fold_in(key, next(calls)))
+        return step(*objects, batch, next(keys))
 
     return loop(advance, batches)
 

@@ -227,7 +227,7 @@ def cross_entropy(logits, target):
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))
 
 
-def gan_step(networks, optimizers, w, compiled):
+def gan_step(networks, optimizers, w, compiled, frozen=True):
     generator, discriminator = networks
     g_optimizer, d_optimizer = optimizers
 
@@ -257,7 +257,7 @@ def gan_step(networks, optimizers, w, compiled):
         d_loss.backward()
         d_optimizer.step()
 
-        discriminator.requires_grad_(False)
+        discriminator.requires_grad_(not frozen)
         g_optimizer.zero_grad()
         g_loss = g_loss_fn(*batch)
         g_loss.backward()
@@ -283,11 +283,14 @@ def build(implementation, w, data):
     trained = [list(network.parameters()) for network in networks]
     owned = trained if w.game == "gan" else [sum(trained, [])]
     betas = w.beta1, 0.999
+    fused = True if implementation != "torch_plain" else None
     optimizers = [
-        torch.optim.Adam(p, lr=w.learning_rate, betas=betas, fused=True) for p in owned
+        torch.optim.Adam(p, lr=w.learning_rate, betas=betas, fused=fused) for p in owned
     ]
     make = gan_step if w.game == "gan" else autoencoder_step
-    step = make(networks, optimizers, w, implementation == "torch_compile")
+    more = {"frozen": bool(fused)} if w.game == "gan" else {}
+    compiled = implementation == "torch_compile"
+    step = make(networks, optimizers, w, compiled, **more)
     batches = [[to(device, a) for a in batch] for batch in cut(data, w)]
     facts = {
         "parameters": sum(p.numel() for ps in trained for p in ps),

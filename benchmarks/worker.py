@@ -33,6 +33,7 @@ MODULES = {
     "keras_xla": "benchmarks.in_keras",
     "torch": "benchmarks.in_torch",
     "torch_compile": "benchmarks.in_torch",
+    "torch_plain": "benchmarks.in_torch",
 }
 
 

@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import os
 import platform
+import re
 import stat
 import tempfile
 from importlib import metadata
@@ -37,10 +38,13 @@ def keep() -> Path | None:
     """Have JAX keep what it compiles from now on; where, or None if it will not."""
     import jax  # here, so that looking at the cache costs nothing
 
-    folder = home() / key(processor(), metadata.version("jaxlib"), _threads())
     if os.environ.get("GENCOURSE_COMPILED") == "off":
         return None
     if not jax.config.jax_enable_compilation_cache:
+        return None
+    try:
+        folder = home() / key(processor(), metadata.version("jaxlib"), _threads())
+    except RuntimeError:  # a user without a home
         return None
     if jax.config.jax_compilation_cache_dir not in (None, str(folder)):
         return None
@@ -109,16 +113,22 @@ def clear() -> int:
 
 
 def _files():
-    """[(when last used, bytes, path)]; what others delete meanwhile is left out."""
+    """[(when last used, bytes, path)] of what JAX wrote, and of nothing else that may
+    lie in a folder of this name; what others delete meanwhile is left out."""
     found = []
-    for folder, _, names in os.walk(home()):
-        for name in names:
-            with contextlib.suppress(OSError):
-                file = Path(folder, name)
-                is_ = file.lstat()
-                if stat.S_ISREG(is_.st_mode):
-                    used = max(is_.st_atime, is_.st_mtime)  # some disks keep no atime
-                    found.append((used, is_.st_size, file))
+    with contextlib.suppress(OSError, RuntimeError):
+        if home().is_symlink():
+            return []
+        for folder in home().iterdir():
+            if folder.is_symlink() or not re.fullmatch("[0-9a-f]{12}", folder.name):
+                continue
+            for file in folder.rglob("*"):
+                with contextlib.suppress(OSError):
+                    is_ = file.lstat()
+                    ours = file.name.endswith(("-cache", "-atime"))
+                    if ours and stat.S_ISREG(is_.st_mode):
+                        used = max(is_.st_atime, is_.st_mtime)  # some keep no atime
+                        found.append((used, is_.st_size, file))
     return found
 
 
@@ -128,7 +138,9 @@ def _ours(folder):
         places.cache().mkdir(parents=True, exist_ok=True)
         for each in (folder.parent, folder):
             each.mkdir(mode=0o700, exist_ok=True)
-            is_ = each.stat()
+            is_ = each.lstat()
+            if not stat.S_ISDIR(is_.st_mode):  # a link, perhaps to something dear
+                return False
             if hasattr(os, "getuid") and (
                 is_.st_uid != os.getuid() or is_.st_mode & 0o22
             ):

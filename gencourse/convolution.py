@@ -1,7 +1,7 @@
 """One strided convolution and its adjoint, quick on a CPU in value and gradient.
 
 Why this file exists. Plain Flax trains a convolutional network on a CPU several times
-slower than the machine could. Three things cost most. Each has a cure that computes
+slower than the machine could. Four things cost most. Each has a cure that computes
 the same numbers another way:
 
 1. The weight gradient of `lax.conv_transpose` becomes, in XLA, a convolution with a
@@ -14,11 +14,16 @@ the same numbers another way:
    where w' is w with its channel axes exchanged and both sides flipped. The two inner
    products are one function of w, so the weight gradient of the left side is that of
    the right side, an ordinary convolution, with x and y in each other's place.
-2. The weight gradient of an ordinary convolution is quicker as one matrix product: lay
-   the window of each output pixel out as a row (im2col), and multiply. A few pictures
-   at a time, so that the rows stay in the processor's cache.
-3. A convolution to one or three channels leaves a matrix product nearly empty. Multiply
+2. A transposed convolution itself, and so the input gradient of a strided one, adds up
+   overlapping windows on one core. As one small convolution for each phase of the
+   stride, it need not, and all cores help.
+3. The weight gradient of an ordinary convolution of large pictures is quicker as one
+   matrix product: lay the window of each output pixel out as a row (im2col), and
+   multiply. A few pictures at a time, so that the rows stay in the processor's cache.
+4. A convolution to one or three channels leaves a matrix product nearly empty. Multiply
    every pixel by all taps of the kernel at once, then shift and add.
+
+What each gains is measured in `benchmarks/NOTES.md`.
 
 On other devices `lax` is left alone: `lax.platform_dependent` chooses where the code is
 lowered, so that an export for a GPU made on a CPU machine is right too.
@@ -182,7 +187,8 @@ def _up(x, w, strides, pads, precision):
         ]
         lines.append(jnp.stack(line, axis=3))  # (B, h, w, stride, C')
     y = jnp.stack(lines, axis=2)  # (B, h, stride, w, stride, C')
-    return y.reshape(len(x), y.shape[1] * y.shape[2], -1, w.shape[3])
+    b, h, a, width, c, c_out = y.shape
+    return y.reshape(b, h * a, width * c, c_out)
 
 
 def _phases(n, k, s, pad):
@@ -211,7 +217,9 @@ def _down_by_taps(x, w, pads, precision):
     """Stride 1, few output channels: all taps at once, then shift and add."""
     kh, kw, c, c_out = w.shape
     taps = jnp.dot(x, w.transpose(2, 0, 1, 3).reshape(c, -1), precision=precision)
-    taps = lax.pad(taps, 0.0, [(0, 0, 0), *((*p, 0) for p in pads), (0, 0, 0)])
+    taps = lax.pad(
+        taps, taps.dtype.type(0), [(0, 0, 0), *((*p, 0) for p in pads), (0, 0, 0)]
+    )
     h, width = taps.shape[1] - kh + 1, taps.shape[2] - kw + 1
     taps = taps.reshape(*taps.shape[:3], kh * kw, c_out)
     return sum(
@@ -234,7 +242,7 @@ def _weight_gradient(x, dy, w, strides, pads, precision):
 def _weight_gradient_by_columns(x, dy, kh, kw, strides, pads, precision):
     batch, h, width, c_out = dy.shape
     c = x.shape[-1]
-    x = lax.pad(x, 0.0, [(0, 0, 0), *((*p, 0) for p in pads), (0, 0, 0)])
+    x = lax.pad(x, x.dtype.type(0), [(0, 0, 0), *((*p, 0) for p in pads), (0, 0, 0)])
     piece = max(1, min(batch, PIECE // (4 * h * width * kh * kw * c)))
 
     def add(total, part):
@@ -269,7 +277,8 @@ def _backward_narrow(x, w, dy, pads, precision):
         (kh - 1 - top, h + top - dy.shape[1], 0),
         (kw - 1 - left, width + left - dy.shape[2], 0),
     ]
-    dy = lax.pad(jnp.moveaxis(dy, 3, 0), 0.0, [(0, 0, 0), (0, 0, 0), *config])
+    dy = jnp.moveaxis(dy, 3, 0)  # (C', B, H', W')
+    dy = lax.pad(dy, dy.dtype.type(0), [(0, 0, 0), (0, 0, 0), *config])
     rows = jnp.stack(
         [
             dy[:, :, kh - 1 - i :, kw - 1 - j :][:, :, :h, :width]

@@ -1,10 +1,10 @@
 """Flax NNX's own layers, quick to train on a CPU: `Conv`, `ConvTranspose`, `Dropout`.
 
 Parameters, initialisers and arguments are Flax's, so a state saved from one class
-loads into the other, and the numbers are the same (but for Dropout's, which are drawn
-otherwise); only how a CPU comes by them differs. Why and how is told in
-`convolution.py`. The convolutions' gradients are hand-written, for reverse mode
-(`jax.grad`, `jax.vjp`, `jax.jacrev`, also twice); forward mode (`jax.jvp`,
+loads into the other, and the numbers are the same; only how a CPU comes by them
+differs. (Dropout alone draws its chance otherwise, on every device.) Why and how is
+told in `convolution.py`. The convolutions' gradients are hand-written, for reverse
+mode (`jax.grad`, `jax.vjp`, `jax.jacrev`, also twice); forward mode (`jax.jvp`,
 `jax.jacfwd`) raises: use Flax's own layers there.
 """
 

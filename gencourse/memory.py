@@ -2,8 +2,8 @@
 
 A step on a CPU asks for tens of megabytes of working memory and returns them at its
 end. On Linux the C library hands such blocks back to the system at once, and the next
-step gets them anew, page by page, each page zeroed: with chapter 1's network some
-20,000 page faults a step. `keep()` asks the C library to hold on to what it has.
+step gets them anew, page by page, each page zeroed. `keep()` asks the C library to
+hold on to what it has.
 
 `gencourse.train` calls it when it is imported, and says so. It acts on Linux with
 glibc alone. The environment variable GENCOURSE_MALLOC=system switches it off, and so
@@ -17,7 +17,7 @@ import sys
 # The numbers are those of glibc's <malloc.h>, fixed since long; see mallopt(3).
 SETTINGS = {
     -4: 0,  # M_MMAP_MAX: take no block from the system directly
-    -1: 2**31 - 1,  # M_TRIM_THRESHOLD: give none back from the heap's end
+    -1: -1,  # M_TRIM_THRESHOLD: give none back from the heap's end
     -2: 64 * 2**20,  # M_TOP_PAD: grow the heap by 64 MB at a time
     -8: 1,  # M_ARENA_MAX: one heap for all threads, so that each finds what is free
 }

@@ -141,17 +141,24 @@ def test_code_that_others_could_have_put_there_is_not_run(home, settings):
     assert compiled.keep() == folder
 
 
+def at(home, name):
+    """Where JAX would write: "a/new" is aaaaaaaaaaaa/new-cache."""
+    folder, _, file = name.partition("/")
+    return home / (folder * 12) / f"{file}-cache"
+
+
 def put(home, ages):
     """A file of 1,000 bytes for each name, last used so many hours ago."""
     for name, hours in ages.items():
-        path = home / name
+        path = at(home, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(bytes(1000))
         os.utime(path, (path.stat().st_mtime - 3600 * hours,) * 2)
 
 
 def names(home):
-    return sorted(p.relative_to(home).as_posix() for p in files(home))
+    found = (p.relative_to(home).as_posix() for p in files(home))
+    return sorted(name[11:].removesuffix("-cache") for name in found)
 
 
 def test_what_was_unused_longest_goes_first_whatever_its_key(home, monkeypatch):
@@ -161,8 +168,8 @@ def test_what_was_unused_longest_goes_first_whatever_its_key(home, monkeypatch):
     compiled.prune(limit=3999)
     assert names(home) == ["a/new", "b/deep/mid", "b/newer"]
     # Read lately, though written long ago.
-    written = (home / "a/new").stat().st_mtime
-    os.utime(home / "b/deep/mid", (written + 7200, written - 36000))
+    written = (at(home, "a/new")).stat().st_mtime
+    os.utime(at(home, "b/deep/mid"), (written + 7200, written - 36000))
     compiled.prune(limit=2000)
     assert names(home) == ["b/deep/mid", "b/newer"]
 
@@ -175,10 +182,42 @@ def test_a_notebook_that_begins_holds_the_limit(home, settings, monkeypatch):
     assert names(home) == ["a/new"]
 
 
+def test_what_jax_did_not_write_is_neither_counted_nor_deleted(home, tmp_path):
+    """A folder named compiled may be anybody's; so may what a link leads to."""
+    put(home, {"a/x": 1})
+    thesis = tmp_path / "elsewhere" / ("c" * 12) / "thesis-cache"
+    thesis.parent.mkdir(parents=True)
+    thesis.write_bytes(b"dear")
+    (home / ("c" * 12)).symlink_to(thesis.parent)
+    others = [
+        home / "results-cache",
+        home / "mine" / "y-cache",
+        home / ("d" * 12) / "table.csv",
+        at(home, "a/x").with_name("notes.txt"),
+    ]
+    for path in others:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"dear")
+    assert compiled.size() == 1000
+    compiled.prune(limit=0)
+    compiled.clear()
+    assert not at(home, "a/x").exists()
+    assert all(path.read_bytes() == b"dear" for path in [thesis, *others])
+
+
+def test_a_link_in_the_folders_place_is_left_alone(home, settings, tmp_path):
+    put(tmp_path / "elsewhere", {"a/x": 1})
+    home.parent.mkdir(parents=True, exist_ok=True)
+    home.symlink_to(tmp_path / "elsewhere")
+    assert compiled.keep() is None
+    assert compiled.size() == compiled.clear() == 0
+    assert at(tmp_path / "elsewhere", "a/x").exists()
+
+
 def test_another_process_may_delete_meanwhile(home, monkeypatch):
     put(home, {"a/x": 1, "a/y": 2})
     found = compiled._files()
-    (home / "a/x").unlink()
+    (at(home, "a/x")).unlink()
     monkeypatch.setattr(compiled, "_files", lambda: found)
     compiled.prune(limit=0)
     assert names(home) == []
@@ -190,7 +229,7 @@ def test_another_process_may_delete_meanwhile(home, monkeypatch):
 
 def test_the_command_says_where_and_how_large(home, capsys):
     put(home, {"a/x": 1})
-    (home / "a/y").write_bytes(bytes(1_499_000))
+    (at(home, "a/y")).write_bytes(bytes(1_499_000))
     (home.parent / "mnist.npy").write_bytes(bytes(2_000_000))
     assert cli.main(["cache"]) == 0
     out = capsys.readouterr().out

@@ -1,0 +1,231 @@
+"""What each means of speed gains: `python benchmarks/ablation.py`.
+
+A workload's step with all of them, and with each taken away, driven in turn in one
+process; a gain is the time without over the time with, the median of the rounds. What
+acts on a whole process (the C library's memory) is measured between two processes.
+Writes ablation.json, and the table in NOTES.md.
+"""
+
+import argparse
+import datetime
+import functools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parent.parent)
+from benchmarks import driver  # noqa: E402, once the repository is on the path
+from benchmarks.compare import markdown, rounded  # noqa: E402
+
+RESULTS, NOTES = driver.HERE / "ablation.json", driver.HERE / "NOTES.md"
+BEGIN, END = "<!-- table: ablation.py writes it -->", "<!-- end of gains -->"
+WORKLOADS = ["autoencoder", "dcgan28", "dcgan32", "gan_mlp"]
+ROUNDS, SECONDS = 7, 0.4
+MEMORY = "memory kept"
+
+
+def variants():
+    """name -> a function that takes that means away, until `restore` is called."""
+    import jax
+    from flax import nnx
+    from jax import lax
+
+    from benchmarks import in_flax
+    from gencourse import convolution, train
+
+    def plain_up(x, w, strides, pads, precision):
+        return lax.conv_general_dilated(
+            *(x, w, (1, 1), pads),
+            lhs_dilation=strides,
+            dimension_numbers=convolution._NHWC,
+            precision=precision,
+        )
+
+    def plain_gradient(x, dy, w, strides, pads, precision):
+        def down(w):
+            return convolution._down(x, w, strides, pads, precision)
+
+        return jax.vjp(down, w)[1](dy)[0]
+
+    ours = in_flax.LAYERS["gencourse"]
+    fusion = next(iter(train.CPU_OPTIONS))
+
+    def layers(**others):
+        in_flax.LAYERS["gencourse"] = ours._replace(**others)
+
+    def flax_layers():
+        flax = in_flax.LAYERS["flax"]
+        layers(Conv=flax.Conv, ConvTranspose=flax.ConvTranspose)
+
+    before = {
+        (convolution, "_up"): convolution._up,
+        (convolution, "_weight_gradient"): convolution._weight_gradient,
+        (convolution, "_is_narrow"): convolution._is_narrow,
+        (train, "CPU_OPTIONS"): train.CPU_OPTIONS,
+    }
+
+    def restore():
+        layers()
+        for (module, name), value in before.items():
+            setattr(module, name, value)
+
+    def change(module, name, value):
+        return functools.partial(setattr, module, name, value)
+
+    return restore, {
+        "all": lambda: None,
+        "convolutions: ours for Flax's": flax_layers,
+        "transposed ones by phases": change(convolution, "_up", plain_up),
+        "weight gradients by columns": change(
+            convolution, "_weight_gradient", plain_gradient
+        ),
+        "narrow outputs by taps": change(convolution, "_is_narrow", lambda *_: False),
+        "dropout from bytes": functools.partial(layers, Dropout=nnx.Dropout),
+        "XLA's option: ours for the default": change(train, "CPU_OPTIONS", {}),
+        "YNNPACK at all": change(train, "CPU_OPTIONS", {fusion: ""}),
+    }
+
+
+def bare_loop(w, take_away):
+    """run(steps) over the compiled step, without whatever `take_away` takes away."""
+    import jax
+    import jax.numpy as jnp
+    from flax import nnx
+
+    from benchmarks import in_flax
+    from gencourse import train
+
+    take_away()
+    step, objects = in_flax.step_and_objects("gencourse", w)
+    graphdef, state = nnx.split(objects)
+    leaves, tree = jax.tree.flatten(state)
+
+    def advance(leaves, batch, key):
+        objects = nnx.merge(graphdef, jax.tree.unflatten(tree, leaves))
+        metrics = step.__wrapped__(*objects, batch, key)
+        return jax.tree.leaves(nnx.state(objects)), metrics
+
+    key = jax.random.key(0)
+    batch = jax.random.uniform(key, (w.batch, *w.shape))
+    if w.game == "gan":
+        batch = (2 * batch - 1,)
+    compiled = (
+        jax.jit(advance, donate_argnums=0, compiler_options=train.CPU_OPTIONS or None)
+        .lower(leaves, batch, key)
+        .compile()
+    )
+    carry = [[jnp.copy(leaf) for leaf in leaves]]
+
+    def run(steps):
+        start = time.perf_counter()
+        for _ in range(steps):
+            carry[0], metrics = compiled(carry[0], batch, key)
+        jax.block_until_ready((carry[0], metrics))
+        return (time.perf_counter() - start) / steps
+
+    run.hlo = compiled.as_text()
+    return run
+
+
+def median_dot(n=1024, rounds=20):
+    """GFLOP/s of a well-shaped matrix product: what a core can do."""
+    import jax
+    import jax.numpy as jnp
+
+    a = jnp.ones((n, n))
+    product = jax.jit(jnp.dot).lower(a, a).compile()
+    seconds = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        jax.block_until_ready(product(a, a))
+        seconds.append(time.perf_counter() - start)
+    return 2 * n**3 / statistics.median(seconds) / 1e9
+
+
+def in_this_process(name):
+    """Gains of one workload, and the seconds a step with all of them."""
+    from benchmarks.workloads import find
+
+    w = find(name)
+    restore, ways = variants()
+    if w.networks == "mlp":
+        ways = {k: v for k, v in ways.items() if k == "all" or "YNN" in k or "XLA" in k}
+    if w.game != "gan" or "mlp" in w.networks:
+        ways.pop("dropout from bytes", None)
+    runs = {}
+    for way, take_away in ways.items():
+        runs[way] = bare_loop(w, take_away)
+        restore()
+    steps = {way: max(1, round(SECONDS / run(2))) for way, run in runs.items()}
+    times = {way: [] for way in runs}
+    for i in range(ROUNDS):
+        for way in driver.rotated([*runs], i):
+            times[way].append(runs[way](steps[way]))
+    whole = times.pop("all")
+    gains = {
+        way: statistics.median(a / b for a, b in zip(found, whole, strict=True))
+        for way, found in times.items()
+    }
+    return {"seconds_a_step": statistics.median(whole), "gains": gains}
+
+
+def memory_gain(name):
+    """The time a step with glibc's own ways over that with ours: four processes."""
+    seconds = {"keep": [], "system": []}
+    for kind in ("keep", "system") * 2:
+        env = {**os.environ, "GENCOURSE_MALLOC": kind}
+        command = [sys.executable, __file__, "--time", name]
+        done = subprocess.run(command, env=env, capture_output=True, text=True)
+        done.check_returncode()
+        seconds[kind].append(json.loads(done.stdout.splitlines()[-1]))
+    return sum(seconds["system"]) / sum(seconds["keep"])
+
+
+def table(found):
+    names = [*found["workloads"]]
+    ways = dict.fromkeys(w for v in found["workloads"].values() for w in v["gains"])
+    lines = []
+    for way in ways:
+        gains = (found["workloads"][n]["gains"].get(way) for n in names)
+        lines.append([way, *(f"{g:.2f}" if g else "" for g in gains)])
+    about = f"{found['machine']}, {found['date']}, {found['rounds']} rounds."
+    return markdown(["what", *names], lines) + f"\n\n{about}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--time", metavar="WORKLOAD", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.time:
+        from benchmarks.workloads import find
+
+        run = bare_loop(find(args.time), lambda: None)
+        run(3)
+        print(statistics.median(run(5) for _ in range(5)))
+        return
+    found = {
+        "machine": driver.machine(),
+        "date": datetime.date.today().isoformat(),
+        "rounds": ROUNDS,
+        "command": "python benchmarks/ablation.py",
+        "workloads": {},
+    }
+    for name in WORKLOADS:
+        result = in_this_process(name)
+        result["gains"] |= {MEMORY: memory_gain(name)}
+        found["workloads"][name] = rounded(result)
+        print(name, found["workloads"][name])
+    RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    notes = NOTES.read_text(encoding="utf-8")
+    before, rest = notes.split(BEGIN)
+    after = rest.split(END)[1]
+    text = f"{before}{BEGIN}\n\n{table(found)}\n\n{END}{after}"
+    NOTES.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
