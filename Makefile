@@ -62,10 +62,12 @@ results: env ## measure again what the prose quotes: long
 	$(PY) results/measure.py $(NAMES)
 	$(PY) tools/notebooks.py quotes
 
-bench: env $(BENCH_READY) ## speed here and in Keras and PyTorch: long
+bench: env $(BENCH_READY) ## speed here and in Keras and PyTorch: an hour
 	$(PY) benchmarks/loop.py
 	$(PY) benchmarks/compare.py --bench-python $(BENCH_PY)
 	$(PY) benchmarks/growth.py --bench-python $(BENCH_PY)
+	$(PY) benchmarks/ablation.py
+	$(PY) benchmarks/profiling.py
 
 # Keras and PyTorch live apart, since learners have no need of them.
 BENCH := import tomllib; p = tomllib.load(open('pyproject.toml', 'rb')); \

@@ -10,6 +10,7 @@ that a noisy machine is equally noisy to all; medians of the rounds, and ratios.
 """
 
 import statistics
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -112,6 +113,25 @@ def seconds_a_step(runs, steps):
     return rounds
 
 
+def import_seconds():
+    """What importing a chapter takes, and `jax` and `flax.nnx` alone: medians of fresh
+    processes in turn, the start of Python taken off."""
+    codes = {
+        "nothing": "pass",
+        "jax and flax": "import jax, flax.nnx",
+        "chapter": "import gencourse, gencourse.autoencoder, gencourse.train",
+    }
+    rounds = {name: [] for name in codes}
+    for i in range(ROUNDS + 1):
+        for name, code in codes.items():
+            start = time.perf_counter()
+            subprocess.run([sys.executable, "-c", code], check=True)
+            if i:  # the first fills the disk's cache
+                rounds[name].append(time.perf_counter() - start)
+    nothing, alone, ours = map(statistics.median, rounds.values())
+    return {"alone": alone - nothing, "ours": ours - nothing}
+
+
 def measure():
     """All figures, a dict from a result's name to a number."""
     x = np.random.default_rng(0).random((2000, 32, 32, 1), np.float32)
@@ -136,7 +156,10 @@ def measure():
     def median(rounds, f):
         return statistics.median(f(*r) for r in zip(*rounds.values(), strict=True))
 
+    imports = import_seconds()
     return {
+        "speed.import.seconds": imports["ours"],
+        "speed.import.over_jax_and_flax": imports["ours"] / imports["alone"],
         "speed.autoencoder.images_per_second": BATCH / statistics.median(large["fit"]),
         "speed.autoencoder.fit_over_bare": median(
             large, lambda fit, bare, _: fit / bare
