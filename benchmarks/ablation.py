@@ -113,6 +113,8 @@ def bare_loop(w, take_away):
     batch = jax.random.uniform(key, (w.batch, *w.shape))
     if w.game == "gan":
         batch = (2 * batch - 1,)
+    if w.networks == "conditional":
+        batch += (jax.random.randint(key, (w.batch,), 0, 10),)
     compiled = (
         jax.jit(advance, donate_argnums=0, compiler_options=train.CPU_OPTIONS or None)
         .lower(leaves, batch, key)
@@ -220,11 +222,7 @@ def main():
         found["workloads"][name] = rounded(result)
         print(name, found["workloads"][name])
     RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    notes = NOTES.read_text(encoding="utf-8")
-    before, rest = notes.split(BEGIN)
-    after = rest.split(END)[1]
-    text = f"{before}{BEGIN}\n\n{table(found)}\n\n{END}{after}"
-    NOTES.write_text(text, encoding="utf-8")
+    driver.publish(NOTES, BEGIN, END, table(found))
 
 
 if __name__ == "__main__":

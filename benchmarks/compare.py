@@ -288,10 +288,7 @@ def show(path):
     print(text)
     if path != RESULTS:
         return
-    readme = README.read_text(encoding="utf-8")
-    before, rest = readme.split(BEGIN)
-    after = rest.split(END)[1]
-    README.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+    driver.publish(README, BEGIN, END, text)
     if figure := picture(rows):
         figure.savefig(driver.HERE / "speed.png", metadata={"Software": None})
 

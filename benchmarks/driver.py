@@ -247,6 +247,14 @@ def write(path, rows):
     partial.replace(path)
 
 
+def publish(path, begin, end, text):
+    """Put `text` between two marks of a Markdown file, for what was there."""
+    whole = path.read_text(encoding="utf-8")
+    before, rest = whole.split(begin)
+    after = rest.split(end)[1]
+    path.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")
+
+
 def read(path):
     path = Path(path)
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []

@@ -17,7 +17,7 @@ sys.path[0] = str(Path(__file__).resolve().parent.parent)
 from benchmarks import driver  # noqa: E402, once the repository is on the path
 from benchmarks.ablation import NOTES, bare_loop, median_dot  # noqa: E402
 from benchmarks.compare import markdown  # noqa: E402
-from benchmarks.workloads import find  # noqa: E402
+from benchmarks.workloads import WORKLOADS, find  # noqa: E402
 
 BEGIN, END = "<!-- table: profiling.py writes it -->", "<!-- end of profiles -->"
 STEPS = 5
@@ -77,20 +77,16 @@ def main():
     if hasattr(os, "sched_setaffinity"):  # before JAX counts its cores
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     lines = []
-    for name in sys.argv[1:] or ["autoencoder", "vae", "dcgan28", "dcgan32"]:
+    for name in sys.argv[1:] or [*WORKLOADS]:
         alone, total = profile(name)
         scale = alone / sum(total.values())  # watching costs time too
-        lines.append([name, f"{alone:.0f}"])
+        lines.append([name, f"{alone:.1f}"])
         lines[-1] += [f"{scale * total[kind]:.1f}" for kind in KINDS]
         print(lines[-1], flush=True)
     text = markdown(["workload", "ms a step", *KINDS], lines)
     text += f"\n\n{driver.machine()}; products of 1024 x 1024 run at "
     text += f"{median_dot():.0f} GFLOP/s on this core."
-    notes = NOTES.read_text(encoding="utf-8")
-    before, rest = notes.split(BEGIN)
-    after = rest.split(END)[1]
-    text = f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
-    NOTES.write_text(text, encoding="utf-8")
+    driver.publish(NOTES, BEGIN, END, text)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,9 @@ class Workload:
     loss_steps: int = 150  # the losses compared are those of the last of these
 
 
+# What all generators and discriminators share.
+GAME = {"latent": 100, "learning_rate": 2e-4, "beta1": 0.5}
+
 WORKLOADS = {
     w.name: w
     for w in [
@@ -48,9 +51,7 @@ WORKLOADS = {
             "mlp",
             batch=64,
             shape=(784,),
-            latent=100,
-            learning_rate=2e-4,
-            beta1=0.5,
+            **GAME,
             pictures="mnist",
             up=(256, 512),
             down=(512, 256),
@@ -61,9 +62,7 @@ WORKLOADS = {
             "conv",
             batch=128,
             shape=(28, 28, 1),
-            latent=100,
-            learning_rate=2e-4,
-            beta1=0.5,
+            **GAME,
             up=(128, 64),
             down=(64, 128),
             start=7,
@@ -75,9 +74,7 @@ WORKLOADS = {
             "conv",
             batch=128,
             shape=(32, 32, 3),
-            latent=100,
-            learning_rate=2e-4,
-            beta1=0.5,
+            **GAME,
             up=(256, 128, 64),
             down=(64, 128, 256),
             start=4,
@@ -89,9 +86,7 @@ WORKLOADS = {
             "conditional",
             batch=64,
             shape=(784,),
-            latent=100,
-            learning_rate=2e-4,
-            beta1=0.5,
+            **GAME,
             pictures="mnist",
             up=(128, 256, 512, 1024),
             down=(512, 512, 512),
