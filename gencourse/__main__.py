@@ -61,8 +61,8 @@ def list_sets(data_dir=None):
     print(f"{'set':<15}{'embedded':<18}whole set")
     for name, entry in SETS.items():
         part = _counts(entry.embedded) or "-"
-        whole = _counts(entry.examples)
-        print(f"{name:<15}{part:<18}{whole}, {state_of_set(name, data_dir)}")
+        whole = f"{_counts(entry.examples)}, " if entry.examples else ""
+        print(f"{name:<15}{part:<18}{whole}{state_of_set(name, data_dir)}")
 
 
 def list_kept():

@@ -86,7 +86,8 @@ def gather() -> dict:
                 data.load(name)
             except data.DataError as error:
                 facts["data_error"] = part = str(error)
-        facts["sets"][name] = f"{part}whole set {state_of_set(name)}"
+        whole = "whole set " if entry.version else ""
+        facts["sets"][name] = f"{part}{whole}{state_of_set(name)}"
     return facts
 
 
@@ -187,6 +188,8 @@ def advice(facts: dict) -> list[tuple[bool, str]]:
 
 def state_of_set(name, data_dir=None):
     """Is the whole set prepared, is it cached, how large is it?"""
+    if not SETS[name].version:
+        return "the embedded one is all there is"
     try:
         there = prepared.find(name, data_dir)
     except NotPrepared:

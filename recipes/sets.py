@@ -42,7 +42,7 @@ def main():
     parser.add_argument("--check", action="store_true", help="compare, write nothing")
     args = parser.parse_args()
     same = True
-    for name in (name for name, entry in SETS.items() if entry.embedded):
+    for name in (n for n, entry in SETS.items() if entry.embedded and entry.version):
         target = EMBEDDED / f"{name}.npz"
         if not args.check:
             make(name, args.folder, target)

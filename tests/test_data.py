@@ -81,6 +81,8 @@ def test_classes_are_named_as_in_tfds():
     import tensorflow_datasets as tfds
 
     for name, entry in sets.SETS.items():
+        if entry.layout not in ("idx", "cifar"):
+            continue  # the emoji are not in TFDS; see also test_celeb_a.py
         builder = tfds.builder(name)
         assert str(builder.version) == entry.version
         assert builder.info.features["image"].shape == entry.shape

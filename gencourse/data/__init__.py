@@ -1,8 +1,18 @@
 """Pictures to learn from: real ones, embedded, and whole sets from TFDS."""
 
-from gencourse.data.loading import load
+from gencourse.data.loading import attributes, drawings, load
 from gencourse.data.preparing import prepare
 from gencourse.data.scaling import pad, scale, unscale
 from gencourse.data.sets import DataError, classes
 
-__all__ = ["DataError", "classes", "load", "pad", "prepare", "scale", "unscale"]
+__all__ = [
+    "DataError",
+    "attributes",
+    "classes",
+    "drawings",
+    "load",
+    "pad",
+    "prepare",
+    "scale",
+    "unscale",
+]

@@ -4,6 +4,7 @@ A file is one .npy holding labels and pictures together, written beside its plac
 then moved there: whoever looks sees a whole file or none.
 """
 
+import io
 import os
 import tempfile
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from gencourse import places
+from gencourse.data import celeba
 from gencourse.data import prepared as tfds_sets
 from gencourse.data.sets import DataError, find
 
@@ -27,40 +29,90 @@ def path(name: str, split: str, prepared) -> Path:
 
 def get(name: str, split: str, prepared) -> tuple[np.ndarray, np.ndarray]:
     """(images, labels) of a prepared split; decodes it if that was not yet done."""
+    record = _get(name, split, prepared)
+    images = record["images"][0].view(np.ndarray)
+    return images, np.array(record["labels"][0], np.int32)
+
+
+def attributes(name: str, split: str, prepared) -> np.ndarray:
+    """The same for the attributes of a set that has some: bool (N, A)."""
+    return np.array(_get(name, split, prepared)["attributes"][0])
+
+
+def _get(name, split, prepared):
     file = path(name, split, prepared)
     try:
         return _map(name, split, file)
     except (OSError, ValueError, EOFError):
         pass  # none yet, or truncated, or foreign: make it
-    images, labels = tfds_sets.read(name, split, prepared)
-    _check(name, split, images, labels)
+    put = _decode(name, split, prepared)
     try:
-        _write(file, images, labels)
+        _write(file, put)
         return _map(name, split, file)
     except OSError as error:
         warnings.warn(
             f"{find(name).title} could not be cached ({error}), so it will be decoded "
             "again next time: set GENCOURSE_CACHE to a folder with room",
-            stacklevel=3,
+            stacklevel=4,
         )
-        return images, labels
+    content = io.BytesIO()
+    put(content)
+    start = content.tell() - _dtype(name, split).itemsize
+    return np.frombuffer(content.getbuffer(), _dtype(name, split), offset=start)
+
+
+def _decode(name, split, prepared):
+    """A function that writes the record of a split to a file, and stays at its end."""
+    if find(name).layout == "celeba":  # too large to be held before it is written
+        return lambda out: _write_pieces(out, name, split, prepared)
+    images, labels = tfds_sets.read(name, split, prepared)
+    _check(name, split, images, labels)
+    record = np.empty(1, _dtype(name, split))
+    record["labels"], record["images"] = labels, images
+    return lambda out: np.save(out, record)
+
+
+def _write_pieces(out, name, split, prepared):
+    """Write the record of CelebA, of which only a piece is in memory at a time."""
+    n, kind = find(name).examples[split], _dtype(name, split)
+    header = {"descr": kind.descr, "fortran_order": False, "shape": (1,)}
+    np.lib.format.write_array_header_1_0(out, header)
+    start = out.tell()
+    out.seek(start + kind.fields["images"][1])
+    tables = [np.zeros((0, len(find(name).attributes)), bool)]
+    for images, table in celeba.pieces(split, prepared):
+        out.write(images.tobytes())
+        tables.append(table)
+    table = np.concatenate(tables)
+    if len(table) != n:
+        raise DataError(
+            f"the prepared {find(name).title} holds {len(table):,} pictures as "
+            f"{split}, not {n:,}: prepare it again"
+        )
+    out.write(table.tobytes())
+    out.seek(start)
+    out.write(table[:, find(name).attributes.index("Male")].astype("<i4").tobytes())
+    out.seek(0, os.SEEK_END)
 
 
 def _dtype(name, split):
     """Labels and pictures of a split as one record, so that one header holds both."""
     entry = find(name)
     n = entry.examples[split]
-    return np.dtype([("labels", "<i4", (n,)), ("images", "u1", (n, *entry.shape))])
+    fields = [("labels", "<i4", (n,)), ("images", "u1", (n, *entry.shape))]
+    if entry.attributes:
+        fields.append(("attributes", "?", (n, len(entry.attributes))))
+    return np.dtype(fields)
 
 
 def _map(name, split, file):
     record = np.load(file, mmap_mode="r")  # ValueError if the file is too short
     if record.dtype != _dtype(name, split) or record.shape != (1,):
         raise ValueError(f"{file} does not hold {name}")
-    labels = np.array(record["labels"][0], np.int32)
+    labels = record["labels"]
     if not 0 <= labels.min() <= labels.max() < len(find(name).classes):
         raise ValueError(f"{file} is damaged")
-    return record["images"][0].view(np.ndarray), labels
+    return record
 
 
 def _check(name, split, images, labels):
@@ -78,11 +130,8 @@ def _check(name, split, images, labels):
         )
 
 
-def _write(file, images, labels):
-    record = np.empty(
-        1, [("labels", "<i4", labels.shape), ("images", "u1", images.shape)]
-    )
-    record["labels"], record["images"] = labels, images
+def _write(file, put):
+    """Write a file by put(out), all of it or nothing."""
     file.parent.mkdir(parents=True, exist_ok=True)
     for old in file.parent.glob("*.part"):  # left by a process that was killed
         if time.time() - old.stat().st_mtime > 3600:
@@ -90,7 +139,7 @@ def _write(file, images, labels):
     handle, part = tempfile.mkstemp(dir=file.parent, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as out:
-            np.save(out, record)
+            put(out)
             out.flush()
             os.fsync(out.fileno())
         os.replace(part, file)

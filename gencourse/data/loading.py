@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from gencourse.data import cache, prepared
-from gencourse.data.sets import SPLITS, DataError, find
+from gencourse.data.sets import SETS, SPLITS, DataError, find
 
 EMBEDDED = Path(__file__).parent / "embedded"
 
@@ -16,37 +16,95 @@ def load(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Load a data set: (images uint8 (N, H, W, C), labels int32 (N,)), both read-only.
 
-    name: "fashion_mnist", "mnist" or, only with full, "cifar10".
+    name: "fashion_mnist", "mnist", "emoji" or, only with full, "cifar10" and "celeb_a".
     split: "train" or "test".
-    full: False takes the part that comes with gencourse: 10,000 pictures to train and
-        2,000 to test, the first of each class, balanced, in the original order. True
-        takes the whole set as tensorflow-datasets (TFDS) has it, in its fixed order,
-        once `python -m gencourse data prepare NAME` has made it. The first time it
-        is decoded into a cache, afterwards it is mapped into memory from there.
+    full: False takes what comes with gencourse. Of Fashion-MNIST and MNIST that is a
+        part: 10,000 pictures to train and 2,000 to test, the first of each class,
+        balanced, in the original order. The emoji are all there, about a thousand
+        (see `drawings`), and have no full version. True takes the whole set as
+        tensorflow-datasets (TFDS) has it, in its fixed order, once
+        `python -m gencourse data prepare NAME` has made it. The first time it is
+        decoded into a cache, afterwards it is mapped into memory from there. CelebA
+        is cut to the middle and reduced to 64 x 64; its label is the attribute Male.
     data_dir: where TFDS keeps its sets; default TFDS_DATA_DIR or
         ~/tensorflow_datasets. The cache is in GENCOURSE_CACHE or the user's own.
     """
-    entry = find(name)
-    if split not in SPLITS:
-        raise ValueError(f"split is one of {', '.join(SPLITS)}, not {split!r}")
+    find(name)
+    _check_split(split)
     if full:
         images, labels = cache.get(name, split, prepared.find(name, data_dir))
-    elif entry.embedded:
-        images, labels = _embedded(name, split)
     else:
-        raise DataError(
-            f"{entry.title} does not come with gencourse. To use it: python -m "
-            f'gencourse data prepare {name}, then data.load("{name}", full=True)'
-        )
+        _check_embedded(name)
+        images, labels = _embedded(name, f"{split}_images", f"{split}_labels")
+        labels = labels.astype(np.int32)
     images.flags.writeable = labels.flags.writeable = False
     return images, labels
 
 
-def _embedded(name, split):
+def attributes(
+    name: str, split: str = "train", full: bool = False, data_dir=None
+) -> dict[str, np.ndarray]:
+    """What is true of each picture: {attribute: bool (N,)}, in the rows of `load`.
+
+    name: "emoji" or, only with full, "celeb_a", which has 40 attributes, as "Smiling".
+        Those of the emoji, as far as the names of the drawings tell them, are the
+        kind of person ("man", ...; exactly one, and for faces alone "face"), the skin
+        ("tone default" is yellow; exactly one, and for a face none), "blonde hair",
+        "red hair", "curly hair", "white hair", "bald", "beard", and one column for
+        each "role ..." and each "gesture ...".
+    split, full, data_dir: as in `load`.
+    The order is that of `gencourse.data.sets.SETS[name].attributes`. Raises ValueError
+    for a set without attributes. The arrays are read-only.
+    """
+    entry = find(name)
+    _check_split(split)
+    if not entry.attributes:
+        known = ", ".join(other for other, e in SETS.items() if e.attributes)
+        raise ValueError(f"{entry.title} has no attributes; these sets have: {known}")
+    if full:
+        table = cache.attributes(name, split, prepared.find(name, data_dir))
+    else:
+        _check_embedded(name)
+        (table,) = _embedded(name, f"{split}_attributes")
+    columns = np.ascontiguousarray(table.T)
+    columns.flags.writeable = False
+    return dict(zip(entry.attributes, columns, strict=True))
+
+
+def drawings(name: str, split: str = "train") -> np.ndarray:
+    """The drawing of each picture: str (N,), in the rows of `load`, read-only.
+
+    name: "emoji". A drawing of a person comes in up to six skin tones, which share its
+    name, as "man curly hair", "woman astronaut" or, a person, "astronaut". No drawing
+    is in both splits. Raises ValueError for another set.
+    """
+    _check_split(split)
+    if name != "emoji":
+        raise ValueError(f"{find(name).title} has no drawings; only emoji has")
+    (names,) = _embedded(name, f"{split}_drawings")
+    names.flags.writeable = False
+    return names
+
+
+def _check_split(split):
+    if split not in SPLITS:
+        raise ValueError(f"split is one of {', '.join(SPLITS)}, not {split!r}")
+
+
+def _check_embedded(name):
+    entry = find(name)
+    if not entry.embedded:
+        raise DataError(
+            f"{entry.title} does not come with gencourse. To use it: python -m "
+            f'gencourse data prepare {name}, then data.load("{name}", full=True)'
+        )
+
+
+def _embedded(name, *wanted):
     path = EMBEDDED / f"{name}.npz"
     try:
         with open(path, "rb") as file, np.load(file) as arrays:
-            return arrays[f"{split}_images"], arrays[f"{split}_labels"].astype(np.int32)
+            return [arrays[array] for array in wanted]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(
             f"{path} is damaged ({error}): install gencourse again"

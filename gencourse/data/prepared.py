@@ -39,7 +39,7 @@ def existing(path: Path) -> Path:
 
 def find(name: str, data_dir=None) -> Prepared:
     """Where the set is. Raises DataError with the command to give if it is not."""
-    entry = sets.find(name)
+    entry = sets.find_whole(name)
     folder = home(data_dir) / name / entry.version
     info = folder / "dataset_info.json"
     try:
@@ -66,17 +66,22 @@ def read(name: str, split: str, prepared: Prepared) -> tuple[np.ndarray, np.ndar
     """Decode a whole split, in TFDS's own order; takes some seconds."""
     if prepared.format == "array_record":
         return _read_array_record(name, split, prepared)
+    check_tensorflow(name, prepared)
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder_from_directory(prepared.folder)
+    batch = tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1))
+    return batch["image"], batch["label"].astype(np.int32)
+
+
+def check_tensorflow(name: str, prepared: Prepared) -> None:
+    """Raise DataError if TensorFlow, which alone reads tfrecord, is missing."""
     if importlib.util.find_spec("tensorflow") is None:
         raise DataError(
             f"{prepared.folder} was prepared as {prepared.format}, which only "
             "TensorFlow reads: pip install tensorflow, or prepare it elsewhere with\n"
             f"  python -m gencourse data prepare {name} --data-dir DIR"
         )
-    import tensorflow_datasets as tfds
-
-    builder = tfds.builder_from_directory(prepared.folder)
-    batch = tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1))
-    return batch["image"], batch["label"].astype(np.int32)
 
 
 def _read_array_record(name, split, prepared):

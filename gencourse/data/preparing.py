@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from gencourse.data import originals, prepared
-from gencourse.data.sets import SPLITS, DataError, find
+from gencourse.data import celeba, originals, prepared
+from gencourse.data.sets import SPLITS, DataError, find, find_whole
 
 # Runs on its own, so that it outlives a killed prepare: its standard input closes when
 # that process ends, however it ends, and then the unfinished work is deleted.
@@ -50,7 +50,7 @@ def prepare(name: str, from_=None, data_dir=None, say=print) -> Path:
     DataError, and leaves no trace, if the files are not as published, or there is no
     network or no room.
     """
-    entry = find(name)
+    entry = find_whole(name)
     home = prepared.home(data_dir)
     target = home / name / entry.version
     if target.exists() and any(target.iterdir()):
@@ -65,7 +65,18 @@ def prepare(name: str, from_=None, data_dir=None, say=print) -> Path:
     splits = None
     if from_ is not None:
         say(f"{entry.title}: reading and verifying the original files in {from_}")
-        splits = originals.read(name, originals.locate(name, from_))
+        if entry.layout == "celeba":
+            splits = celeba.read(from_)
+        else:
+            splits = originals.read(name, originals.locate(name, from_))
+    elif entry.layout == "celeba":
+        raise DataError(
+            f"{entry.title} is not downloaded for you, as its host often refuses. Get "
+            f"its original files, {', '.join(celeba.FILES)}, and then:\n"
+            f"  python -m gencourse data prepare {name} --from DIR\n"
+            "Or install TensorFlow and let TFDS try, `tfds build celeb_a --data_dir "
+            f"{home}`: what lies in {target} afterwards is read, too"
+        )
     elif len(_cached(home, name)) < len(_urls(name)):
         check_network(name, _urls(name).values())
     _check_room(home, entry)
@@ -100,6 +111,8 @@ def _build(name, splits, home, work, say):
         if entry.layout == "cifar":  # where TFDS, too, sets them only now
             builder.info.features["label"].names = entry.classes
         say(f"writing {sum(entry.examples.values()):,} pictures")
+        if entry.layout == "celeba":
+            return ready
         return {split: _examples(entry, split, *ready[split]) for split in SPLITS}
 
     builder._split_generators = split_generators

@@ -18,19 +18,20 @@ class NotPrepared(DataError):
 
 
 class Set(NamedTuple):
-    """One data set, as tensorflow-datasets (TFDS) knows it."""
+    """One data set, as tensorflow-datasets (TFDS) knows it, where TFDS does."""
 
     title: str
-    version: str  # of the TFDS builder
+    version: str  # of the TFDS builder; "" where there is none, only an embedded set
     shape: tuple[int, int, int]  # of one picture: height, width, channels
     classes: tuple[str, ...]  # as TFDS names them
-    examples: dict[str, int]  # by split
-    layout: str  # "idx" or "cifar": how the original files are read
+    examples: dict[str, int]  # by split, of the whole set
+    layout: str  # "idx", "cifar" or "celeba": how the original files are read
     files: dict[str, dict[str, str]]  # by split: original file name -> MD5
     folders: tuple[str, ...] = ()  # where, below the given one, files may lie as well
     archive: str = ""  # an original tar file that holds them
     debian: str = ""  # where a Debian package puts them
     embedded: dict[str, int] = {}  # by split, of those that come with gencourse
+    attributes: tuple[str, ...] = ()  # what is true or false of each picture, in order
 
 
 PART = {"train": 10_000, "test": 2_000}  # embedded, as many of each class
@@ -45,6 +46,35 @@ def _idx(*sums: str) -> dict[str, dict[str, str]]:
     sums = iter(sums)
     return {split: {name: next(sums) for name in names} for split, *names in _IDX_FILES}
 
+
+_EMOJI_KINDS = (
+    *("face", "man", "woman", "person", "boy", "girl", "child", "baby"),
+    *("older man", "older woman", "older person"),
+)
+_EMOJI_TONES = ("default", "light", "medium-light", "medium", "medium-dark", "dark")
+_EMOJI_ROLES = (
+    *("angel", "artist", "astronaut", "claus", "construction worker", "cook", "crown"),
+    *("detective", "elf", "factory worker", "farmer", "firefighter", "guard"),
+    *("headscarf", "health worker", "judge", "mage", "mechanic", "ninja"),
+    *("office worker", "pilot", "police officer", "scientist", "singer", "skullcap"),
+    *("steamy room", "student", "superhero", "supervillain", "teacher"),
+    *("technologist", "turban", "tuxedo", "vampire", "veil"),
+)
+_EMOJI_GESTURES = (
+    *("bowing", "facepalming", "frowning", "getting haircut", "getting massage", "no"),
+    *("ok", "pouting", "raising hand", "shrugging", "tipping hand"),
+)
+
+_CELEBA_ATTRIBUTES = tuple(
+    """
+    5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs Big_Lips
+    Big_Nose Black_Hair Blond_Hair Blurry Brown_Hair Bushy_Eyebrows Chubby Double_Chin
+    Eyeglasses Goatee Gray_Hair Heavy_Makeup High_Cheekbones Male Mouth_Slightly_Open
+    Mustache Narrow_Eyes No_Beard Oval_Face Pale_Skin Pointy_Nose Receding_Hairline
+    Rosy_Cheeks Sideburns Smiling Straight_Hair Wavy_Hair Wearing_Earrings Wearing_Hat
+    Wearing_Lipstick Wearing_Necklace Wearing_Necktie Young
+    """.split()
+)
 
 SETS = {
     "fashion_mnist": Set(
@@ -106,6 +136,33 @@ SETS = {
         folders=("cifar10", "cifar-10-batches-bin"),
         archive="cifar-10-binary.tar.gz",
     ),
+    "celeb_a": Set(
+        title="CelebA",
+        version="2.1.0",
+        shape=(64, 64, 3),  # after celeba.square
+        classes=("female", "male"),  # the attribute Male: CelebA has no classes
+        examples={"train": 162_770, "test": 19_962},
+        layout="celeba",
+        files={"train": {}, "test": {}},  # celeba.FILES
+        attributes=_CELEBA_ATTRIBUTES,
+    ),
+    "emoji": Set(
+        title="Fluent emoji",
+        version="",
+        shape=(64, 64, 3),
+        classes=_EMOJI_KINDS,
+        examples={},
+        layout="",
+        files={"train": {}, "test": {}},
+        embedded={"train": 931, "test": 142},
+        attributes=(
+            *_EMOJI_KINDS,  # one of them is true
+            *(f"tone {tone}" for tone in _EMOJI_TONES),  # one; for a face, none
+            *("blonde hair", "red hair", "curly hair", "white hair", "bald", "beard"),
+            *(f"role {role}" for role in _EMOJI_ROLES),
+            *(f"gesture {gesture}" for gesture in _EMOJI_GESTURES),
+        ),
+    ),
 }
 
 
@@ -114,6 +171,17 @@ def find(name: str) -> Set:
     if name not in SETS:
         raise ValueError(f"no data set {name!r}; there are: {', '.join(SETS)}")
     return SETS[name]
+
+
+def find_whole(name: str) -> Set:
+    """As `find`; raises DataError where there is no more than is embedded."""
+    entry = find(name)
+    if not entry.version:
+        raise DataError(
+            f"{entry.title} has no larger version: the embedded one is all there is, "
+            f'data.load("{name}")'
+        )
+    return entry
 
 
 def classes(name: str) -> tuple[str, ...]:
