@@ -22,7 +22,7 @@ ifneq ($(shell $(PY) -c "print(open('$(READY)').read().strip())" 2>/dev/null),$(
   $(shell rm -f $(READY))
 endif
 
-.PHONY: help lab env test lint chapters exercises quotes results bench lock clean
+.PHONY: help lab env test lint chapters exercises quotes results bench faults lock clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /make \1: /p' Makefile
@@ -78,6 +78,9 @@ BENCH := import tomllib; p = tomllib.load(open('pyproject.toml', 'rb')); \
 	.venv-bench/bin/python -m pip install -q --disable-pip-version-check \
 	  $$($(PY) -c "$(BENCH)")
 	@touch $@
+
+faults: env ## kill training and damage checkpoints, often: nothing must come of it
+	$(PY) tools/faults.py $(KILLS)
 
 lock: env ## resolve requirements.lock anew; UPGRADE=--upgrade for newer packages
 	rm -rf build/uv && $(PY) -m venv build/uv && build/uv/bin/python -m pip -q install uv

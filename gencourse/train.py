@@ -5,14 +5,14 @@
 It calls a chapter's `train_step(*objects, batch, key, **scalars)`, which returns a
 dict of scalars, and knows nothing else of the chapter. What it adds to a bare loop
 over the step: an epoch's shuffle, progress, metrics that stay on the device until
-they are read, a stop when a loss is not finite, and Ctrl-C without loss.
+they are read, a stop when a loss is not finite, Ctrl-C without loss, and on request
+checkpoints, from which the same call goes on after whatever happened.
 """
 
 import contextlib
 import functools
 import inspect
 import signal
-import sys
 import time
 
 import jax
@@ -21,11 +21,12 @@ import numpy as np
 from flax import nnx
 from tqdm import tqdm
 
-from gencourse import memory
+from gencourse import arguments, checkpoint, memory
 
 memory.keep()  # what a step frees, the next one needs: see there
 
 READ_EVERY = 50  # steps between two readings of the metrics, or one second
+SAVE_SECONDS = 60  # between two checkpoints, unless save_every tells the steps
 
 
 class NotFinite(FloatingPointError):
@@ -48,6 +49,9 @@ def fit(
     epochs=None,
     transform=None,
     progress=True,
+    resume=None,
+    save_every=None,
+    keep=3,
     **scalars,
 ):
     """Train `objects` in place by calling `step` on shuffled batches of `data`.
@@ -65,30 +69,50 @@ def fit(
         set stay uint8 until a batch is cut.
       progress: show a bar with the metrics and the time left. The environment
         variable TQDM_DISABLE=1 silences every bar.
+      resume: a folder for checkpoints (`gencourse.checkpoint`), one folder a run. From
+        the newest good one in it, of `steps` at most, training goes on, with the same
+        bits as if it had never stopped; where there is none it begins with the
+        objects as they are. `steps` counts from the run's beginning: the same call
+        on a finished run trains nothing, one with more steps goes on.
+      save_every: steps between two checkpoints; by default one is written a minute.
+        There is one at the end in any case, and after Ctrl-C.
+      keep: how many checkpoints stay.
       **scalars: passed to `step` by name. A number, or a function of the number of
         steps done, such as an Optax schedule; either is traced, so that a value that
         changes from step to step compiles nothing anew.
 
     Returns:
-      The history: a dict from each metric's name to float32 (steps done,). After
-      Ctrl-C it is shorter, and the objects are as the last finished step left them.
+      The history: a dict from each metric's name to float32 (steps done,), the steps
+      before a resumption included. After Ctrl-C it is shorter, and the objects are as
+      the last finished step left them.
 
     Raises:
-      ValueError: on data, batch_size, steps or key that cannot be meant.
+      ValueError: on data, batch_size, steps or key that cannot be meant; where
+        `resume` holds another run: another step function, architecture, batch_size,
+        key or number passed to the step, other data.
       TypeError: where the step's metrics are not a dict of scalars.
       NotFinite: at the next reading after a metric, any of them, became NaN or
-        infinite. The objects hold what training made of them.
+        infinite. The objects hold what training made of them. What is not finite
+        is never saved.
+      checkpoint.Damaged: where `resume` holds checkpoints and none can be read.
+      OSError: where a checkpoint cannot be written. The earlier ones are unharmed.
 
     Where a step fails while it runs (no memory left, say, or a second Ctrl-C in its
-    midst), the objects are as they were before fit.
+    midst), the objects are as they were before fit, or as `resume` had them.
     """
     jitted = isinstance(step, type(nnx.jit(lambda: None)))
     plain = step.__wrapped__ if jitted else step
-    n, steps, per_epoch = _check_arguments(
+    n, steps, per_epoch = arguments.check_arguments(
         objects, data, batch_size, key, steps, epochs
     )
-    _check_step(plain, scalars)
-    _check_data(plain, data, transform, batch_size)
+    own = set(inspect.signature(fit).parameters) - {"scalars", "key", "data"}
+    arguments.check_step(plain, scalars, own)
+    arguments.check_data(plain, data, transform, batch_size)
+    arguments.check_saving(save_every, keep)
+    done, history = 0, {}
+    if resume is not None:
+        run = arguments.describe(plain, data, transform, batch_size, key, scalars)
+        done, history = _go_on(resume, objects, steps, run)
 
     # Split once and carry the leaves: merging inside the compiled function costs
     # nothing, while nnx.jit walks the objects again at every step. The carry is
@@ -102,23 +126,26 @@ def fit(
     compiled = _compile if jitted else _compile.__wrapped__
     advance = compiled(plain, graphdef, treedef, batch_size, transform, functions)
     many = steps_a_dispatch()
-    carry = [jnp.copy(leaf) for leaf in leaves], jnp.int32(0)
+    carry = [jnp.copy(leaf) for leaf in leaves], jnp.int32(done)
     data = jax.tree.map(jnp.asarray, data)
     order_key, step_key = jax.random.split(key)
 
-    read = []  # metrics on the host: dicts of arrays, one a reading
+    read = [history] if history else []  # metrics on the host, a dict a reading
     waiting = []  # metrics still on the device: a dict a dispatch
-    seen = time.monotonic()
+    unread, epoch = 0, None
+    saved = done if history else None  # the newest good checkpoint that we know of
+    seen = saved_at = time.monotonic()
     hidden = {} if progress else {"disable": True}  # {}: TQDM_DISABLE decides
-    bar = tqdm(total=steps, unit="step", **hidden)
+    bar = tqdm(total=steps, initial=done, unit="step", **hidden)
     try:
         with bar, _interrupt() as interrupted:
-            done = unread = 0
             while done < steps:
                 at = done % per_epoch
-                if at == 0:
-                    order = _shuffle(order_key, done // per_epoch, n)
-                whole = min(steps - done, per_epoch - at) >= many
+                if epoch != done // per_epoch:
+                    epoch = done // per_epoch
+                    order = _shuffle(order_key, epoch, n)
+                # Groups begin at the same steps wherever training was resumed.
+                whole = min(steps - done, per_epoch - at) >= many and at % many == 0
                 now = many if whole else 1
                 carry, metrics = advance(
                     carry, data, order, at, step_key, numbers, many=now
@@ -126,14 +153,28 @@ def fit(
                 waiting.append(metrics)
                 done, unread = done + now, unread + now
                 stop = interrupted or done == steps
-                if stop or unread >= READ_EVERY or time.monotonic() - seen > 1:
+                due = resume is not None and (
+                    stop
+                    or (save_every and done % save_every < now)
+                    or (not save_every and time.monotonic() - saved_at > SAVE_SECONDS)
+                )
+                late = unread >= READ_EVERY or time.monotonic() - seen > 1
+                if stop or due or late:
                     rows = jax.device_get(waiting)
                     read.append({k: np.hstack([r[k] for r in rows]) for k in rows[0]})
-                    _check_finite(read, steps)
+                    _check_names(history, read[-1], resume)
+                    _check_finite(read, steps, saved, resume)
                     last = {name: values[-1] for name, values in read[-1].items()}
                     bar.set_postfix(last, refresh=False)
                     bar.update(unread)
                     waiting, unread, seen = [], 0, time.monotonic()
+                if due and _all_finite(leaves, carry[0], done):
+                    state = jax.tree.unflatten(treedef, carry[0])
+                    there = resume, done, nnx.merge(graphdef, state)
+                    more = dict(history=_history(read), run=run, keep=keep)
+                    checkpoint.save(*there, key=key, **more)
+                    saved = done
+                saved_at = time.monotonic() if due else saved_at
                 if stop:
                     break
     finally:
@@ -143,6 +184,22 @@ def fit(
     if interrupted:
         print(f"Stopped by hand after step {done} of {steps}.")
     return history
+
+
+def _go_on(folder, objects, steps, run):
+    """(steps done, history) of the newest good checkpoint, now in `objects`."""
+    checkpoint.check(folder, objects, run)
+    try:
+        saved = checkpoint.restore(folder, objects, at_most=steps)
+    except FileNotFoundError as error:
+        if checkpoint.latest(folder) is not None:
+            print(f"{error} Training begins anew, and harms none of them.")
+        return 0, {}
+    if saved.step < steps:
+        print(f"Going on from step {saved.step}, saved in {folder}.")
+    else:
+        print(f"Step {steps} was reached before, and is saved in {folder}.")
+    return saved.step, saved.history
 
 
 @functools.lru_cache(maxsize=8)
@@ -262,86 +319,42 @@ def _history(read):
     return {name: np.concatenate([r[name] for r in read]) for name in read[0]}
 
 
-def _check_finite(read, steps):
+def _check_names(before, now, folder):
+    if before and before.keys() != now.keys():
+        raise ValueError(
+            f"The step returns the metrics {list(now)}, and up to the checkpoint in "
+            f"{folder} it returned {list(before)}: give another folder to begin anew."
+        )
+
+
+def _all_finite(before, leaves, done):
+    """Whether the state may be saved: the last update may have spoilt it unnoticed.
+
+    What was infinite `before` training may be so: Optax begins some minima there.
+    """
+    for old, new in zip(before, leaves, strict=True):
+        if jnp.issubdtype(new.dtype, jnp.inexact) and not np.isfinite(new).all():
+            if np.isfinite(old).all():
+                print(f"Step {done} is not saved: its update made numbers not finite.")
+                return False
+    return True
+
+
+def _check_finite(read, steps, saved, folder):
     bad = {k: np.flatnonzero(~np.isfinite(v)) for k, v in read[-1].items()}
     bad = {name: rows[0] for name, rows in bad.items() if len(rows)}
     if not bad:
         return
     history = _history(read)
     name = min(bad, key=bad.get)  # the first to go; of several, the first named
+    good = f" The last good checkpoint is of step {saved}, in {folder}."
     at = len(history[name]) - len(read[-1][name]) + bad[name] + 1
     raise NotFinite(
         f"{name} became {history[name][at - 1]} at step {at} of {steps}. "
         f"Usual causes: a learning rate that is too high, a logarithm or a division "
         f"of 0, pixels outside the loss's range. The objects hold what training "
         f"made of them: make new ones before you train again. The history up to "
-        f"here is in the exception's .history.",
+        f"here is in the exception's .history.{good if saved is not None else ''}",
         step=int(at),
         history=history,
     )
-
-
-def _check_arguments(objects, data, batch_size, key, steps, epochs):
-    """(rows in data, steps to do, steps an epoch), or a ValueError."""
-    if not isinstance(objects, (tuple, list)):
-        raise ValueError(
-            f"objects is a tuple such as (model, optimizer), in the order that the "
-            f"step takes them; given {type(objects).__name__}."
-        )
-    if not (
-        isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-    ):
-        raise ValueError(f"key is a jax.random.key(seed); given {key!r}.")
-    if isinstance(data, list):
-        raise ValueError("data is a list; make it one array with np.stack or np.array.")
-    sizes = {np.shape(a)[0] if np.ndim(a) else None for a in jax.tree.leaves(data)}
-    if len(sizes) != 1 or None in sizes:
-        raise ValueError(
-            f"data is one array (N, ...) or several of the same N; given "
-            f"{jax.tree.map(np.shape, data)}."
-        )
-    n = sizes.pop()
-    if not isinstance(batch_size, int) or not 1 <= batch_size <= n:
-        raise ValueError(
-            f"batch_size is {batch_size!r} and there are {n} rows of data: "
-            f"it must be a whole number between 1 and {n}."
-        )
-    if (steps is None) == (epochs is None):
-        raise ValueError("Say how long to train: either steps=... or epochs=...")
-    per_epoch = n // batch_size
-    steps = steps if epochs is None else epochs * per_epoch
-    if not isinstance(steps, int) or steps < 1:
-        raise ValueError(
-            f"There is no training for {steps!r} steps: give a whole number, 1 or more."
-        )
-    return n, steps, per_epoch
-
-
-def _check_step(step, scalars):
-    """A parameter of the step that has the name of one of fit's never arrives."""
-    try:
-        takes = set(inspect.signature(step).parameters)
-    except (TypeError, ValueError):  # a callable without a signature
-        return
-    own = set(inspect.signature(fit).parameters) - {"scalars", "key", "data"}
-    if taken := takes & own:
-        raise ValueError(f"Name the step's {sorted(taken)} otherwise: fit has its own.")
-    spread = inspect.Parameter.VAR_KEYWORD
-    kinds = [p.kind for p in inspect.signature(step).parameters.values()]
-    if spread not in kinds and (unknown := set(scalars) - takes):
-        raise ValueError(
-            f"The step takes no {sorted(unknown)}; it takes {list(takes)}."
-        )
-
-
-def _check_data(step, data, transform, batch_size):
-    """Let the chapter's own check look at the data, before anything is compiled."""
-    while isinstance(step, functools.partial):
-        step = step.func
-    module = getattr(step, "__module__", "__main__")
-    check = getattr(sys.modules.get(module), "check", None)
-    if module == "__main__" or check is None:
-        return  # a step written in a notebook has no check
-    if transform:
-        data = transform(jax.tree.map(lambda a: a[:batch_size], data))
-    check(data)
