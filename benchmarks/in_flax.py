@@ -1,11 +1,14 @@
 """The workloads in Flax NNX: with gencourse's layers and `fit`, or as plain Flax.
 
-Both take the networks and steps below; the first two workloads take chapter 1's own.
+Both take the networks and steps below, or the chapters' own: chapter 1's, and the
+model and the step of chapter 2.
 Plain Flax is a Python loop over the step under `nnx.jit`, on batches cut beforehand.
 """
 
 import contextlib
+import functools
 import itertools
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -17,7 +20,7 @@ import optax
 from flax import nnx
 
 from benchmarks.workloads import EPSILON, LAST, MOMENTUM, SLOPE, cut, loop
-from gencourse import autoencoder, layers
+from gencourse import autoencoder, faces, layers, vae
 from gencourse.train import fit
 
 
@@ -65,7 +68,7 @@ def leaky(x):
 class Encoder(nnx.Module):
     """Pictures (B, H, W, 3) -> (B, out): convolutions that halve the side."""
 
-    def __init__(self, w, out, made_of, *, rngs: nnx.Rngs):
+    def __init__(self, w, out, *, made_of, rngs: nnx.Rngs):
         sizes = list(itertools.pairwise((w.shape[-1], *w.down)))
         self.convs = nnx.List(
             made_of.Conv(i, o, (3, 3), strides=2, rngs=rngs) for i, o in sizes
@@ -82,9 +85,9 @@ class Encoder(nnx.Module):
 class Decoder(nnx.Module):
     """Codes (B, latent) -> logits (B, H, W, 3): convolutions that double the side."""
 
-    def __init__(self, w, made_of, *, rngs: nnx.Rngs):
+    def __init__(self, w, latent, *, made_of, rngs: nnx.Rngs):
         self.first = (w.start, w.start, w.up[0])
-        self.dense = nnx.Linear(w.latent, int(np.prod(self.first)), rngs=rngs)
+        self.dense = nnx.Linear(latent, int(np.prod(self.first)), rngs=rngs)
         self.norm = norm(made_of, self.dense.out_features, rngs)
         sizes = list(itertools.pairwise((w.up[0], *w.up)))
         self.convs = nnx.List(
@@ -99,14 +102,6 @@ class Decoder(nnx.Module):
         for conv, batch_norm in zip(self.convs, self.norms, strict=True):
             x = leaky(batch_norm(conv(x)))  # (B, 2 * H, 2 * W, C)
         return self.pixels(x)  # (B, H, W, 3)
-
-
-class Vae(nnx.Module):
-    """An encoder that gives mean and log_var side by side, a decoder, and the error
-    by which its pictures are judged: error(logits, x) -> (B,)."""
-
-    def __init__(self, encoder, decoder, error):
-        self.encoder, self.decoder, self.error = encoder, decoder, error
 
 
 class MlpGenerator(nnx.Module):
@@ -258,27 +253,6 @@ def cross_entropy(logits, target):
     ).mean()
 
 
-def squared_error(logits, x):
-    """(B,): 2000 times the mean over a picture's pixels."""
-    return 2000 * ((nnx.sigmoid(logits) - x) ** 2).mean(axis=(1, 2, 3))
-
-
-@nnx.jit
-def vae_step(model, optimizer, batch, key):
-    """batch: (B, H, W, C), float32 in [0, 1]."""
-
-    def loss_fn(model):
-        mean, log_var = jnp.split(model.encoder(batch), 2, axis=1)  # (B, latent)
-        noise = jax.random.normal(key, mean.shape)
-        logits = model.decoder(mean + jnp.exp(0.5 * log_var) * noise)
-        kl = 0.5 * (mean**2 + jnp.exp(log_var) - 1 - log_var).sum(axis=1)  # (B,)
-        return (model.error(logits, batch) + kl).mean()
-
-    loss, grads = nnx.value_and_grad(loss_fn)(model)
-    optimizer.update(model, grads)
-    return {"loss": loss}
-
-
 @nnx.jit
 def gan_step(generator, discriminator, g_optimizer, d_optimizer, batch, key):
     """The discriminator's step, then the generator's, each with its own noise.
@@ -326,12 +300,18 @@ def models(w, made_of, rngs):
         with chapter1_with(made_of) as chapter1:
             if w.game == "autoencoder":
                 return (chapter1.Autoencoder(w.latent, rngs=rngs),)
-            encoder = chapter1.Encoder(2 * w.latent, rngs=rngs)
-            decoder = chapter1.Decoder(w.latent, rngs=rngs)
-            return (Vae(encoder, decoder, chapter1.reconstruction_loss),)
+            return (vae.VAE(w.latent, rngs=rngs),)
     if w.networks == "faces":
-        encoder = Encoder(w, 2 * w.latent, made_of, rngs=rngs)
-        return (Vae(encoder, Decoder(w, made_of, rngs=rngs), squared_error),)
+        model = vae.VAE(
+            w.latent,
+            encoder=functools.partial(Encoder, w, made_of=made_of),
+            decoder=functools.partial(Decoder, w, made_of=made_of),
+            likelihood=functools.partial(
+                faces.squared_error, variance=math.prod(w.shape) / 4000
+            ),
+            rngs=rngs,
+        )
+        return (model,)
     if w.networks == "mlp":
         return MlpGenerator(w, rngs=rngs), MlpDiscriminator(w, rngs=rngs)
     if w.networks == "conv":
@@ -344,7 +324,7 @@ def models(w, made_of, rngs):
     return tuple(Conditional(body, rngs=rngs) for body in bodies)
 
 
-STEPS = {"autoencoder": autoencoder.train_step, "vae": vae_step, "gan": gan_step}
+STEPS = {"autoencoder": autoencoder.train_step, "vae": vae.train_step, "gan": gan_step}
 
 
 def step_and_objects(implementation, w):

@@ -136,17 +136,17 @@ def interpolate(model, a, b, n=8):
     return decode(model, (1 - t) * a[None] + t * b[None])
 
 
-def check(batch):
-    """Raise a ValueError where `batch` is not (B, 32, 32, 1), float, in [0, 1]."""
+def check(batch, shape=(32, 32, 1)):
+    """Raise a ValueError where `batch` is not (B, *shape), float, in [0, 1]."""
     if not hasattr(batch, "shape"):
         raise ValueError(
             "The autoencoder learns from pictures alone: give one array of them. "
             "It has no use for labels."
         )
-    if np.ndim(batch) != 4 or np.shape(batch)[1:] != (32, 32, 1):
+    if np.ndim(batch) != 4 or np.shape(batch)[1:] != tuple(shape):
         raise ValueError(
-            f"The autoencoder takes pictures of shape (B, 32, 32, 1); given "
-            f"{np.shape(batch)}. Pad 28x28 pictures: data.pad(images, 32)."
+            f"The autoencoder takes pictures of shape (B, {str(tuple(shape))[1:]}; "
+            f"given {np.shape(batch)}. Pad 28x28 pictures: data.pad(images, 32)."
         )
     if not jnp.issubdtype(batch.dtype, jnp.floating):
         raise ValueError(

@@ -111,13 +111,16 @@ def rows(named, title, *, alt=None):
     return picture
 
 
-def curves(series, title, *, x="step", y="loss", smooth=1, lines=None, alt=None):
+def curves(
+    series, title, *, x="step", y="loss", smooth=1, lines=None, notes=None, alt=None
+):
     """One line a series, named at its end.
 
     Args:
       series: a dict from a name to an array (steps,), or to a pair (xs, ys).
       smooth: a running mean over this many values is drawn, the values pale behind.
       lines: a dict from a name to a height: dashed lines to compare with.
+      notes: a dict from a series' name to short texts, one written at each point.
     """
     picture = Picture(figsize=(7, 3.5))
     ax = picture.add_subplot(title=title, xlabel=x, ylabel=y)
@@ -133,6 +136,10 @@ def curves(series, title, *, x="step", y="loss", smooth=1, lines=None, alt=None)
             ys = np.convolve(ys, np.ones(window) / window, mode="valid")
             xs = np.convolve(xs, np.ones(window) / window, mode="valid")
         ax.plot(xs, ys, color=colour, label=name, marker="o" if len(xs) < 30 else None)
+        for at, note in zip(
+            zip(xs, ys, strict=True), (notes or {}).get(name, []), strict=False
+        ):
+            ax.annotate(note, at, (6, 4), textcoords="offset points", fontsize=9)
         ends.append(f"{name} goes from {ys[0]:.3g} to {ys[-1]:.3g}")
     for name, height in (lines or {}).items():
         ax.axhline(height, color="0.4", linestyle="--", linewidth=1)
@@ -157,30 +164,36 @@ def scatter(
     """Points in the plane coloured by class, each class named at its median.
 
     Args:
-      points: (N, 2), float. labels: (N,), int. names: the classes' names.
+      points: (N, 2), float; or a dict from a panel's name to such points, for panels
+        side by side. labels: (N,), int. names: the classes' names.
       extra: a dict from a name to more points (M, 2), drawn as black crosses.
     """
-    points = _finite(points, title)
-    if points.ndim != 2 or points.shape[1] != 2:
-        raise ValueError(
-            f"A scatter shows points of the plane, (N, 2); given {points.shape}."
-        )
+    panels = points if isinstance(points, dict) else {"": points}
+    panels = {name: _finite(p, title) for name, p in panels.items()}
+    for p in panels.values():
+        if p.ndim != 2 or p.shape[1] != 2:
+            raise ValueError(
+                f"A scatter shows points of the plane, (N, 2); given {p.shape}."
+            )
     _check_classes(labels, names)
-    picture = Picture(figsize=(7, 6))
-    ax = picture.add_subplot(title=title, xlabel=axes[0], ylabel=axes[1])
-    size = np.clip(30_000 / len(points), 3, 15)
-    middles = {}
-    for c, name in enumerate(names):
-        mine = points[np.asarray(labels) == c]
-        if len(mine):
-            ax.scatter(*mine.T, s=size, color=PALETTE[c % 10], alpha=0.5, linewidths=0)
-            middles[name] = np.median(mine, axis=0)
-    _name_all(ax, middles)
-    for name, more in (extra or {}).items():
-        ax.scatter(*np.asarray(more).T, s=40, color="black", marker="x", label=name)
-    if extra:
-        ax.legend(frameon=False)
-    picture.alt = alt or f"{title}. {len(points)} points of classes {', '.join(names)}."
+    wide = len(panels) > 1
+    picture = Picture(figsize=(5 * len(panels), 5) if wide else (7, 6))
+    if wide:
+        picture.suptitle(title)
+    for i, (panel, p) in enumerate(panels.items()):
+        ax = picture.add_subplot(1, len(panels), i + 1, title=panel or title)
+        ax.set(xlabel=axes[0], ylabel=axes[1])
+        _scatter(ax, p, np.asarray(labels), names)
+        for name, more in (extra or {}).items():
+            at = np.asarray(more).T
+            ax.scatter(*at, s=40, color="black", marker="x", label=name)
+        if extra:
+            ax.legend(frameon=False)
+    alt = alt or (
+        f"{title}. {len(p)} points of classes {', '.join(names)}."
+        + (f" Panels: {', '.join(panels)}." if wide else "")
+    )
+    picture.alt = alt
     return picture
 
 
@@ -330,6 +343,17 @@ def gif(frames, title, *, names=None, columns=10, strip=6, milliseconds=200):
         raise ValueError(f"Give {len(frames)} names for the moments, all different.")
     still = rows({str(names[i]): frames[i][:columns] for i in chosen}, title)
     return Gif(out.getvalue(), still, f"{title}, animated over {len(frames)} moments")
+
+
+def _scatter(ax, points, labels, names):
+    size = np.clip(30_000 / len(points), 3, 15)
+    middles = {}
+    for c, name in enumerate(names):
+        mine = points[labels == c]
+        if len(mine):
+            ax.scatter(*mine.T, s=size, color=PALETTE[c % 10], alpha=0.5, linewidths=0)
+            middles[name] = np.median(mine, axis=0)
+    _name_all(ax, middles)
 
 
 def _name_all(ax, middles):

@@ -9,7 +9,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "gencourse"
-CHAPTERS = ["autoencoder", "vae", "gan", "dcgan", "cgan"]  # a later knows the earlier
+# A later one knows the earlier.
+CHAPTERS = ["autoencoder", "vae", "faces", "gan", "dcgan", "cgan"]
 HEAVY = {"tensorflow", "tensorflow_datasets", "array_record"}
 KNOWN_TO_CHAPTERS = {"jax", "flax", "optax", "numpy", "gencourse.layers"}
 
@@ -21,14 +22,16 @@ TOP = {
         "flax",
         "numpy",
         "tqdm",
+        "gencourse.arguments",
         "gencourse.checkpoint",
         "gencourse.memory",
     },
+    "arguments": {"jax", "numpy"},
     "memory": set(),
     "places": set(),
     "compiled": {"gencourse.places"},
     "convolution": {"jax"},
-    "checkpoint": {"jax", "flax", "orbax"},
+    "checkpoint": {"jax", "flax", "numpy"},
     "plot": {"numpy", "matplotlib", "PIL"},
     "metrics": {"jax", "flax", "scipy", "numpy", "gencourse.layers"},
     "data": {"numpy", "gencourse.places"},
@@ -44,6 +47,7 @@ INSIDE = {
     "data": HEAVY | {"PIL", "tqdm", "etils", "psutil"},
     "plot": {"IPython"},
     "compiled": {"jax"},
+    "checkpoint": {"orbax"},
 }
 ANYTHING = {"notebook", "doctor", "__main__"}
 FILES = sorted(p.relative_to(PACKAGE) for p in PACKAGE.rglob("*.py"))

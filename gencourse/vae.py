@@ -1,0 +1,208 @@
+"""The variational autoencoder: codes that fill a region which we know.
+
+    x --Encoder--> mean, log_var (B, latent) --chance--> z --Decoder--> logits
+
+A picture's code is no longer a point but a small cloud, and all clouds together are
+pulled towards one: the standard normal. Whoever draws from that and decodes gets a new
+picture. The loss is the negative ELBO, in nats an image, in two terms:
+
+    -log p(x) <= E[-log p(x | z)] + KL(q(z | x) || p(z)),  z from q(z | x)
+
+Papers: D. P. Kingma, M. Welling, "Auto-encoding variational Bayes", ICLR 2014;
+D. J. Rezende, S. Mohamed, D. Wierstra, "Stochastic backpropagation and approximate
+inference in deep generative models", ICML 2014. The weight beta is of I. Higgins and
+others, "beta-VAE", ICLR 2017.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from gencourse import autoencoder
+from gencourse.autoencoder import Decoder, Encoder, _in_chunks, reconstruction_loss
+
+
+class VAE(nnx.Module):
+    """Chapter 1's encoder, giving two numbers for each latent, and its decoder.
+
+    Others that take the same arguments and give the same shapes may be put in their
+    place; `likelihood(logits, x)` gives -log p(x | z) of each image, (B,), in nats.
+    """
+
+    def __init__(
+        self,
+        latent=2,
+        *,
+        encoder=Encoder,
+        decoder=Decoder,
+        likelihood=reconstruction_loss,
+        rngs: nnx.Rngs,
+    ):
+        if not isinstance(latent, int) or latent < 1:
+            raise ValueError(f"latent is a whole number from 1; given {latent!r}.")
+        self.latent = latent
+        self.encoder = encoder(2 * latent, rngs=rngs)
+        self.decoder = decoder(latent, rngs=rngs)
+        self.likelihood = likelihood
+
+    def __call__(self, x, key):
+        mean, log_var = jnp.split(self.encoder(x), 2, axis=1)  # (B, latent) both
+        z = reparameterise(mean, log_var, key)  # (B, latent)
+        return self.decoder(z), z, mean, log_var  # logits (B, H, W, C)
+
+
+def reparameterise(mean, log_var, key):
+    """Codes z (B, latent) drawn from N(mean, exp(log_var)), each number by itself.
+
+    The chance is drawn apart from the parameters, so z is a smooth function of both
+    and passes the gradient on. (B, latent), float, all; Kingma & Welling, section 2.4.
+    """
+    _check_codes(mean, log_var)
+    noise = jax.random.normal(key, mean.shape, mean.dtype)  # (B, latent)
+    return mean + jnp.exp(log_var / 2) * noise
+
+
+def kl_of_each_latent(mean, log_var):
+    """KL(N(mean, exp(log_var)) || N(0, 1)) in nats: (B, latent), never below 0."""
+    _check_codes(mean, log_var)
+    return 0.5 * (mean**2 + jnp.exp(log_var) - 1 - log_var)
+
+
+def kl_to_standard_normal(mean, log_var):
+    """KL(q(z | x) || N(0, I)) in nats an image: (B,), *summed* over the latents.
+
+    Of two (B, latent), float; Kingma & Welling, appendix B.
+    """
+    return kl_of_each_latent(mean, log_var).sum(axis=1)
+
+
+def negative_elbo(model, x, key):
+    """The two terms in nats an image, (B,) and (B,): reconstruction and KL."""
+    logits, _, mean, log_var = model(x, key)
+    return model.likelihood(logits, x), kl_to_standard_normal(mean, log_var)
+
+
+@nnx.jit
+def train_step(model, optimizer, batch, key, beta=1.0):
+    """One step of gradient descent on reconstruction + beta * KL.
+
+    Args:
+      model: a `VAE`. optimizer: an `nnx.Optimizer` of its `nnx.Param`s.
+      batch: (B, H, W, C), float32 in [0, 1].
+      key: for the noise of the codes.
+      beta: the weight of the KL. Only 1 makes the loss a bound of -log p(x). It is
+        traced: it may change from step to step, and nothing is compiled anew.
+
+    Returns:
+      "loss", "reconstruction" and "kl": means over the batch, in nats an image.
+    """
+
+    def loss_fn(model):
+        reconstruction, kl = (t.mean() for t in negative_elbo(model, batch, key))
+        return reconstruction + beta * kl, (reconstruction, kl)
+
+    (loss, terms), grads = nnx.value_and_grad(loss_fn, has_aux=True)(model)
+    optimizer.update(model, grads)
+    return {"loss": loss, "reconstruction": terms[0], "kl": terms[1]}
+
+
+def sample(model, n, key):
+    """n new pictures (n, H, W, C), float32 in [0, 1]: codes from N(0, I), decoded."""
+    if not isinstance(n, int) or n < 1:
+        raise ValueError(f"n is a whole number from 1; given {n!r}.")
+    return decode(model, jax.random.normal(key, (n, model.latent)))
+
+
+def encode(model, x):
+    """Means and log-variances, (N, latent) both, of pictures (N, H, W, C) in [0, 1]."""
+    check(x)
+    codes = _in_chunks(_encode, _still(model).encoder, x)  # (N, 2 * latent)
+    return jnp.split(codes, 2, axis=1)
+
+
+def decode(model, z):
+    """Pictures (N, H, W, C), float32 in [0, 1], of codes (N, latent), float."""
+    return autoencoder.decode(_still(model), z)
+
+
+def reconstruct(model, x):
+    """The pictures decoded from the means of x's codes; (N, H, W, C) in [0, 1]."""
+    return decode(model, encode(model, x)[0])
+
+
+def evaluate(model, x, key):
+    """The negative ELBO on pictures x (N, H, W, C), float in [0, 1], in nats an image.
+
+    Returns:
+      A dict of floats: "reconstruction", "kl", and "nats", their sum. One z is drawn
+      for each picture.
+    """
+    check(x)
+    still, parts = _still(model), []
+    for i in range(0, len(x), 1000):  # so that memory stays small
+        chance = jax.random.fold_in(key, i)
+        parts.append(_terms(still, jnp.asarray(x[i : i + 1000]), chance))
+    reconstruction, kl = np.concatenate(parts).mean(axis=0).tolist()
+    return {"reconstruction": reconstruction, "kl": kl, "nats": reconstruction + kl}
+
+
+def log_weight(model, x, key):
+    """log p(x, z) - log q(z | x) in nats, (B,), of one z from q(z | x) a picture.
+
+    Its mean is the ELBO; `metrics.likelihood.log_likelihood` makes a tighter bound of
+    many (Burda, Grosse, Salakhutdinov, "Importance weighted autoencoders", ICLR 2016).
+    """
+    logits, z, mean, log_var = model(x, key)
+    prior = -0.5 * (z**2).sum(axis=1)  # here and below without log(2 pi): they cancel
+    away = (z - mean) * jnp.exp(-log_var / 2)  # in standard deviations
+    posterior = -0.5 * (away**2 + log_var).sum(axis=1)
+    return prior - posterior - model.likelihood(logits, x)  # (B,)
+
+
+def binarise(x, key):
+    """Pixels 0 or 1, each 1 with the chance that its grey x in [0, 1] says."""
+    return jax.random.bernoulli(key, x).astype(x.dtype)
+
+
+def continuous_bernoulli_loss(logits, x):
+    """-log density in nats an image, (B,), of grey pixels x in [0, 1].
+
+    Binary cross-entropy of grey pixels is no likelihood: exp(-loss) does not integrate
+    to 1 over [0, 1]. Divided by its integral it does, and the density may be greater
+    than 1, so this loss may be negative. Arguments as of `reconstruction_loss`.
+    Source: G. Loaiza-Ganem, J. P. Cunningham, "The continuous Bernoulli", NeurIPS 2019.
+    """
+    small = jnp.abs(logits) < 0.1  # where l / tanh(l / 2) is 0 / 0
+    apart = jnp.where(small, 1.0, logits)
+    far = jnp.log(apart / jnp.tanh(apart / 2))
+    log_constant = jnp.where(small, jnp.log(2.0) + logits**2 / 12, far)
+    return reconstruction_loss(logits, x) - log_constant.sum(axis=(1, 2, 3))
+
+
+def check(batch):
+    """Raise a ValueError where `batch` is not (B, H, W, C), float, in [0, 1]."""
+    autoencoder.check(batch, getattr(batch, "shape", ())[1:])
+
+
+def _check_codes(mean, log_var):
+    if mean.ndim != 2 or mean.shape != log_var.shape:
+        raise ValueError(
+            f"mean and log_var have one shape, (B, latent); given {mean.shape} and "
+            f"{log_var.shape}."
+        )
+
+
+def _still(model):
+    """The same model with its BatchNorms, if any, at their running statistics."""
+    return nnx.view(model, use_running_average=True, raise_if_not_found=False)
+
+
+@nnx.jit
+def _encode(encoder, x):
+    return encoder(x)
+
+
+@nnx.jit
+def _terms(model, x, key):
+    return jnp.stack(negative_elbo(model, x, key), axis=1)  # (B, 2)
