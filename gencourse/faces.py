@@ -91,10 +91,14 @@ def squared_error(logits, x, variance=VARIANCE):
         "Generative Deep Learning", 2nd edition: about 3.07, a deviation of 1.75 where
         pixels only go from 0 to 1. It sets how much a nat of the KL may buy.
 
-    The constant log(2 pi variance) / 2 a pixel, which moves nothing, is left out.
+    The constant log(2 pi variance) / 2 a pixel moves nothing in training and is left
+    out. So losses of two variances cannot be compared, and bounds of log p(x) made of
+    this are off by it: 18,187 nats an image at the default.
     """
     if logits.shape != x.shape:  # they would broadcast, silently
         raise ValueError(f"logits are {logits.shape} and pictures {x.shape}.")
+    if not variance > 0:
+        raise ValueError(f"A variance is greater than 0; given {variance!r}.")
     error = (nnx.sigmoid(logits) - x) ** 2  # (B, H, W, C)
     return error.sum(axis=(1, 2, 3)) / (2 * variance)  # (B,)
 
@@ -113,12 +117,15 @@ def pairs(attributes, name, instead=None):
       of the second is the first picture that agrees with it in every other attribute.
       Pictures without such an equal are left out.
     """
+    for column in attributes.values():
+        if np.asarray(column).dtype != bool:  # ~ turns a 1 into -2, which is true too
+            raise ValueError("Attributes are arrays of True and False.")
     for known in (name, instead):
         if known is not None and known not in attributes:
             raise ValueError(f"No attribute {known!r}; there are {list(attributes)}.")
     other = [a for n, a in attributes.items() if n not in (name, instead)]
-    rest = np.stack(other, axis=1)  # (N, A - 1 or 2)
     has = np.asarray(attributes[name])
+    rest = np.stack([np.zeros_like(has), *other], axis=1)  # (N, A or A - 1)
     lacks = ~has if instead is None else ~has & attributes[instead]
     equal = {rest[i].tobytes(): i for i in np.flatnonzero(lacks)[::-1]}
     found = [(i, equal.get(rest[i].tobytes())) for i in np.flatnonzero(has)]

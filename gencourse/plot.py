@@ -28,6 +28,7 @@ class Picture(Figure):
         super().__init__(layout="constrained", dpi=100, **kwargs)
         FigureCanvasAgg(self)
         self.alt = alt
+        self.colours = None  # or how many the PNG may have, at some loss
 
     def png(self):
         """The PNG as bytes: the same bytes for the same picture, and few of them."""
@@ -36,6 +37,9 @@ class Picture(Figure):
         image = Image.open(raw).convert("RGB")
         if image.getcolors(256):  # then a palette loses nothing
             image = image.quantize(256, dither=Image.Dither.NONE)
+        elif self.colours:
+            few = Image.Quantize.FASTOCTREE  # others lose the rare colours
+            image = image.quantize(self.colours, few, dither=Image.Dither.NONE)
         small = io.BytesIO()
         image.save(small, format="png", optimize=True)
         return small.getvalue()
@@ -170,14 +174,16 @@ def scatter(
     """
     panels = points if isinstance(points, dict) else {"": points}
     panels = {name: _finite(p, title) for name, p in panels.items()}
-    for p in panels.values():
-        if p.ndim != 2 or p.shape[1] != 2:
-            raise ValueError(
-                f"A scatter shows points of the plane, (N, 2); given {p.shape}."
-            )
+    shapes = {p.shape for p in panels.values()}
+    if shapes != {(len(labels), 2)}:
+        raise ValueError(
+            f"A scatter shows points of the plane, (N, 2), and a label for each; given "
+            f"{sorted(shapes)} and {len(labels)} labels."
+        )
     _check_classes(labels, names)
     wide = len(panels) > 1
     picture = Picture(figsize=(5 * len(panels), 5) if wide else (7, 6))
+    picture.colours = 128  # half-transparent points make thousands of shades
     if wide:
         picture.suptitle(title)
     for i, (panel, p) in enumerate(panels.items()):
@@ -190,7 +196,7 @@ def scatter(
         if extra:
             ax.legend(frameon=False)
     alt = alt or (
-        f"{title}. {len(p)} points of classes {', '.join(names)}."
+        f"{title}. {len(labels)} points of classes {', '.join(names)}."
         + (f" Panels: {', '.join(panels)}." if wide else "")
     )
     picture.alt = alt
@@ -420,6 +426,8 @@ def _mosaic(images, columns, gap):
 def _sheet(sheet, title, alt, width):
     height = width * sheet.shape[0] / sheet.shape[1] + 0.4
     picture = Picture(alt, figsize=(width, height))
+    if sheet.shape[-1] == 3:
+        picture.colours = 64  # a notebook with every shade would be four times as large
     ax = picture.add_subplot(title=title)
     ax.imshow(sheet, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     ax.axis("off")

@@ -28,6 +28,8 @@ class VAE(nnx.Module):
 
     Others that take the same arguments and give the same shapes may be put in their
     place; `likelihood(logits, x)` gives -log p(x | z) of each image, (B,), in nats.
+    (Where it leaves a constant out, as `faces.squared_error` does, all sums below are
+    off by it: fit for training and for comparing, not as log-likelihoods.)
     """
 
     def __init__(
@@ -78,7 +80,10 @@ def kl_to_standard_normal(mean, log_var):
 
 
 def negative_elbo(model, x, key):
-    """The two terms in nats an image, (B,) and (B,): reconstruction and KL."""
+    """The two terms in nats an image, (B,) and (B,): reconstruction and KL.
+
+    BatchNorms work in the mode that the model is in: in training they move.
+    """
     logits, _, mean, log_var = model(x, key)
     return model.likelihood(logits, x), kl_to_standard_normal(mean, log_var)
 
@@ -91,8 +96,9 @@ def train_step(model, optimizer, batch, key, beta=1.0):
       model: a `VAE`. optimizer: an `nnx.Optimizer` of its `nnx.Param`s.
       batch: (B, H, W, C), float32 in [0, 1].
       key: for the noise of the codes.
-      beta: the weight of the KL. Only 1 makes the loss a bound of -log p(x). It is
-        traced: it may change from step to step, and nothing is compiled anew.
+      beta: the weight of the KL. From 1 on the loss is a bound of -log p(x), and at 1
+        the tightest. It is traced: it may change from step to step, and nothing is
+        compiled anew.
 
     Returns:
       "loss", "reconstruction" and "kl": means over the batch, in nats an image.
@@ -116,7 +122,7 @@ def sample(model, n, key):
 
 def encode(model, x):
     """Means and log-variances, (N, latent) both, of pictures (N, H, W, C) in [0, 1]."""
-    check(x)
+    _check_fits(model, x)
     codes = _in_chunks(_encode, _still(model).encoder, x)  # (N, 2 * latent)
     return jnp.split(codes, 2, axis=1)
 
@@ -138,7 +144,7 @@ def evaluate(model, x, key):
       A dict of floats: "reconstruction", "kl", and "nats", their sum. One z is drawn
       for each picture.
     """
-    check(x)
+    _check_fits(model, x)
     still, parts = _still(model), []
     for i in range(0, len(x), 1000):  # so that memory stays small
         chance = jax.random.fold_in(key, i)
@@ -162,6 +168,8 @@ def log_weight(model, x, key):
 
 def binarise(x, key):
     """Pixels 0 or 1, each 1 with the chance that its grey x in [0, 1] says."""
+    if not isinstance(x, jax.core.Tracer):  # inside a step nobody can look
+        check(x)
     return jax.random.bernoulli(key, x).astype(x.dtype)
 
 
@@ -170,7 +178,9 @@ def continuous_bernoulli_loss(logits, x):
 
     Binary cross-entropy of grey pixels is no likelihood: exp(-loss) does not integrate
     to 1 over [0, 1]. Divided by its integral it does, and the density may be greater
-    than 1, so this loss may be negative. Arguments as of `reconstruction_loss`.
+    than 1, so this loss may be negative. Arguments as of `reconstruction_loss`. The
+    density's mean is not p = sigmoid(logit), which `decode` shows, but greyer:
+    p / (2 p - 1) + 1 / (2 artanh(1 - 2 p)).
     Source: G. Loaiza-Ganem, J. P. Cunningham, "The continuous Bernoulli", NeurIPS 2019.
     """
     small = jnp.abs(logits) < 0.1  # where l / tanh(l / 2) is 0 / 0
@@ -182,7 +192,24 @@ def continuous_bernoulli_loss(logits, x):
 
 def check(batch):
     """Raise a ValueError where `batch` is not (B, H, W, C), float, in [0, 1]."""
+    if hasattr(batch, "shape") and np.ndim(batch) != 4:
+        raise ValueError(
+            f"Pictures have shape (B, H, W, C); given {np.shape(batch)}. One picture "
+            f"alone is x[None]; grey ones without a channel are x[..., None]."
+        )
     autoencoder.check(batch, getattr(batch, "shape", ())[1:])
+
+
+def _check_fits(model, x):
+    """`check`, and that the pictures are of the size that the model makes."""
+    check(x)
+    z = jax.ShapeDtypeStruct((1, model.latent), jnp.float32)
+    made = jax.eval_shape(lambda z: _still(model).decoder(z), z).shape[1:]
+    if x.shape[1:] != made:
+        raise ValueError(
+            f"This model makes pictures {made}; given {x.shape[1:]}. Pad 28x28 "
+            f"pictures: data.pad(images, 32)."
+        )
 
 
 def _check_codes(mean, log_var):

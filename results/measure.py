@@ -37,7 +37,8 @@ RESULTS = Path(__file__).with_name("results.json")
 KERAS = "our own run of the same network and budget in Keras 3"
 PYTHAE = (
     "C. Chadebec and others, Pythae, its reproduction of a VAE on binary MNIST, 200 "
-    "importance samples: github.com/clementchadebec/benchmark_VAE, reproducibility"
+    "importance samples, one hidden layer of 400, binarised once for all: "
+    "github.com/clementchadebec/benchmark_VAE, reproducibility"
 )
 KERAS_VAE = f"{KERAS}, trained at beta 2.05, counted at beta 1"
 

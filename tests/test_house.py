@@ -10,6 +10,7 @@ import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from _pictures import blank_outputs
@@ -190,6 +191,9 @@ def test_results_are_whole():
         assert entry["n"] >= 1 and entry["budget"] in notebooks.BUDGETS, key
         assert len(entry["seeds"]) == entry["n"] or entry["n"] > 100, key
         assert entry["data"] and entry["device"], key
+        assert np.isclose(entry["mean"], np.mean(entry["values"])), f"{key}: typed?"
+        assert set(entry) <= fields | {"published", "values", "experiment", "how"}, key
+        assert key.startswith(entry["experiment"]), f"{key} is no figure of its run"
 
 
 def test_quoted_figures_are_those_measured():

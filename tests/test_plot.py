@@ -92,6 +92,25 @@ def test_a_gif_moves_and_has_its_still():
     assert len(moving.strip.axes[0].get_yticks()) == 3
 
 
+def test_panels_side_by_side_have_their_own_points_and_one_title():
+    panels = {"codes": POINTS, "square": POINTS / 10}
+    picture = plot.scatter(panels, LABELS, NAMES, "Twice")
+    assert [ax.get_title() for ax in picture.axes] == ["codes", "square"]
+    assert picture.get_suptitle() == "Twice" and "Panels: codes, square" in picture.alt
+    for ax, points in zip(picture.axes, panels.values(), strict=True):
+        drawn = np.concatenate([c.get_offsets() for c in ax.collections])
+        np.testing.assert_allclose(np.sort(drawn, 0), np.sort(points, 0))
+
+
+def test_notes_stand_at_their_points():
+    xs, ys = np.array([1.0, 2.0]), np.array([5.0, 3.0])
+    picture = plot.curves({"s": (xs, ys)}, "Noted", notes={"s": ["low", "high"]})
+    assert [(t.get_text(), t.xy) for t in picture.axes[0].texts] == [
+        ("low", (1.0, 5.0)),
+        ("high", (2.0, 3.0)),
+    ]
+
+
 @pytest.mark.parametrize(
     "images, message",
     [
@@ -110,5 +129,8 @@ def test_what_is_no_picture_is_refused(images, message):
 def test_values_that_are_not_finite_are_refused():
     with pytest.raises(ValueError, match="NaN"):
         plot.curves({"loss": [1.0, np.nan]}, "Loss")
+    for points in ({}, {"a": POINTS[:3]}, POINTS[:, :1]):
+        with pytest.raises(ValueError, match="a label for each"):
+            plot.scatter(points, LABELS, NAMES, "Codes")
     with pytest.raises(ValueError, match="different lengths"):
         plot.rows({"a": GREY[:3], "b": GREY[:4]}, "Rows")

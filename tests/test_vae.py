@@ -13,6 +13,7 @@ from scipy import integrate, stats
 
 from gencourse import data, faces, vae
 from gencourse.autoencoder import reconstruction_loss
+from gencourse.metrics.likelihood import log_likelihood
 from gencourse.train import fit
 
 
@@ -237,16 +238,18 @@ def test_evaluate_is_the_mean_over_all_pictures(pictures):
     np.testing.assert_allclose(terms["reconstruction"], bce, rtol=0.02)
 
 
-def test_log_weight_is_the_elbo_on_average(pictures):
-    model, _ = new()
-    keys = jax.random.split(jax.random.key(0), 200)
-    few = jnp.asarray(pictures[:3])
-    weights = jnp.stack([vae.log_weight(model, few, key) for key in keys])
-    reconstruction, kl = jax.tree.map(
-        lambda *a: jnp.stack(a).mean(0),
-        *[vae.negative_elbo(model, few, key) for key in keys],
-    )
-    np.testing.assert_allclose(weights.mean(0), -(reconstruction + kl), rtol=1e-3)
+def test_log_weight_is_prior_and_likelihood_over_posterior():
+    """A decoder that gives z itself as the logit: each density is known."""
+    model, _ = new(1)
+    model.encoder = lambda x: jnp.tile(jnp.array([[0.6, -0.5]]), (len(x), 1))
+    model.decoder = lambda z: z.reshape(-1, 1, 1, 1)
+    x, key = jnp.ones((7, 1, 1, 1)), jax.random.key(0)
+    z = np.asarray(model(x, key)[1], np.float64)[:, 0]
+    assert np.ptp(z) > 0.5
+    log_joint = stats.norm().logpdf(z) - np.log1p(np.exp(-z))
+    log_posterior = stats.norm(0.6, np.exp(-0.25)).logpdf(z)
+    given = vae.log_weight(model, x, key)
+    np.testing.assert_allclose(given, log_joint - log_posterior, atol=1e-5)
 
 
 def test_batchnorm_learns_in_training_and_keeps_still_elsewhere(portraits):
@@ -255,6 +258,7 @@ def test_batchnorm_learns_in_training_and_keeps_still_elsewhere(portraits):
     key = jax.random.key(0)
     vae.encode(model, portraits), vae.sample(model, 3, key)
     vae.reconstruct(model, portraits), vae.evaluate(model, portraits, key)
+    log_likelihood(vae.log_weight, model, portraits, key, samples=2)
     assert same(before, numbers(model)), "looking at it has changed the model"
     together, alone = (vae.encode(model, a)[0] for a in (portraits, portraits[:1]))
     np.testing.assert_allclose(alone, together[:1], atol=1e-4)
@@ -288,7 +292,7 @@ def test_squared_error_is_a_gaussian_s_log_density():
         (lambda x: x * 255, r"needs \[0, 1\]"),
         (lambda x: (x * 255).astype(np.uint8), "uint8, not float"),
         (lambda x: np.where(x > 0.5, np.nan, x), r"needs \[0, 1\]"),
-        (lambda x: x[..., 0], "takes pictures of shape"),
+        (lambda x: x[..., 0], r"have shape \(B, H, W, C\)"),
         (lambda x: (x, np.zeros(len(x))), "no use for labels"),
     ],
     ids=["tanh", "bytes", "uint8", "nan", "no channel", "labels"],
@@ -299,6 +303,8 @@ def test_bad_pictures_are_refused(pictures, change, message):
     bad = change(pictures)
     for use in (
         lambda: vae.encode(model, bad),
+        lambda: vae.binarise(bad, key),
+        lambda: log_likelihood(vae.log_weight, model, bad, key),
         lambda: vae.evaluate(model, bad, key),
         lambda: fit(
             vae.train_step, (model, optimizer), bad, batch_size=20, steps=2, key=key
@@ -312,6 +318,19 @@ def test_bad_pictures_are_refused(pictures, change, message):
 def test_pictures_of_another_side_are_refused(pictures):
     with pytest.raises(ValueError, match=r"logits are \(40, 32, 32, 1\) and pictures"):
         vae.train_step(*new(), jnp.asarray(pictures[:, 2:30, 2:30]), jax.random.key(0))
+
+
+def test_28_by_28_are_refused_where_they_would_slip_through(pictures):
+    small = pictures[:, 2:30, 2:30]  # 28, 14, 7, 4: the encoder would take them
+    for use in (vae.encode, vae.reconstruct):
+        with pytest.raises(ValueError, match=r"makes pictures \(32, 32, 1\).*Pad"):
+            use(new()[0], small)
+
+
+def test_a_variance_of_nothing_is_refused(portraits):
+    for variance in (0, -1.0, np.nan):
+        with pytest.raises(ValueError, match="greater than 0"):
+            faces.squared_error(portraits, portraits, variance)
 
 
 def test_latents_that_do_not_match_are_refused():

@@ -9,6 +9,23 @@ from gencourse import vae
 from gencourse.checks import MISSING, Wrong, call, close, numbers, passed, shape
 
 
+def _on_copies(answer, *given):
+    """What the answer gives for copies, and which of the arrays it has changed."""
+    copies = [v.copy() if isinstance(v, np.ndarray) else v for v in given]
+    result = call(answer, *copies)
+    pairs = zip(given, copies, strict=True)
+    return result, [not np.array_equal(a, b) for a, b in pairs]
+
+
+def _check_kept(changed, names, which):
+    for name in (n for n, c in zip(names, changed, strict=True) if c):
+        raise Wrong(
+            f"The numbers of the {which} function are right, but it changes the {name} "
+            f"that it was given, as `+=` and its like do: the next cell would find "
+            f"other data. Make new arrays."
+        )
+
+
 def reparameterise(answer):
     """2.1: draw codes from N(mean, exp(log_var)), and let the gradient through."""
     n, key, other = 4000, jax.random.key(0), jax.random.key(1)
@@ -203,6 +220,10 @@ def kl(answer):
             "of the variance, and may be negative."
         )
     result = shape(result, (6,), "the KL of each of 6 images")
+    outside = (
+        "The -1 stands outside of the sum: it is subtracted once an image. Every "
+        "latent has one of its own."
+    )
     for value, hint in [
         (
             wanted / 5,
@@ -226,6 +247,13 @@ def kl(answer):
             0.5 * (m2 + var - lv).sum(1),
             "A cloud that *is* the standard normal, mean 0 and log_var 0, should cost "
             "nothing. With yours each of its latents costs 1/2: a constant is missing.",
+        ),
+        (0.5 * (m2 + var - lv).sum(1) - 1, outside),
+        (0.5 * ((m2 + var - lv).sum(1) - 1), outside),
+        (
+            0.5 * (m2 + var - 1 - lv / 2).sum(1),
+            "log_var / 2 is the logarithm of the deviation. The formula has the "
+            "logarithm of the variance: that is log_var as it stands.",
         ),
         (
             0.5 * (m2 + var - 1).sum(1),
@@ -254,7 +282,10 @@ def kl(answer):
     ]:
         if close(result, value):
             raise Wrong(hint)
-    if not close(result, wanted) and close(result, wanted, 0.2):
+    turned = jnp.asarray(mean[::-1, ::-1]), jnp.asarray(log_var[::-1, ::-1])
+    again = numbers(call(answer, *turned))[::-1]  # a formula gives the same again
+    by_draws = not close(again, result, 1e-5)
+    if by_draws and not close(result, wanted) and close(result, wanted, 0.2):
         raise Wrong(
             f"Nearly: your first image costs {result[0]:.3f}, it should be "
             f"{wanted[0]:.3f}. Did you estimate it from draws? Between two normals "
@@ -301,16 +332,38 @@ def averaged(answers):
     )
 
 
+class _Encoder(nnx.Module):
+    """Gives six images the same means and log-variances, whatever they show."""
+
+    def __init__(self, numbers, *, rngs):
+        self.codes = nnx.Param(jax.random.normal(rngs.params(), (6, numbers)))
+
+    def __call__(self, x):
+        return self.codes[...]
+
+
+class _Decoder(nnx.Module):
+    """One layer, as a sum of products: equally exact on every device."""
+
+    def __init__(self, latent, *, rngs):
+        weight = jax.random.normal(rngs.params(), (latent, 1024))
+        self.weight = nnx.Param(weight / latent**0.5)
+
+    def __call__(self, z):
+        logits = (z[:, :, None] * self.weight[...][None]).sum(axis=1)  # (B, 1024)
+        return logits.reshape(len(z), 32, 32, 1)
+
+
 def _check_loss(loss, latent):
-    model = vae.VAE(latent, rngs=nnx.Rngs(0))
+    small = {"encoder": _Encoder, "decoder": _Decoder}
+    model = vae.VAE(latent, **small, rngs=nnx.Rngs(latent))
     rng = np.random.default_rng(latent)
-    codes = jnp.asarray(rng.normal(0, 1, (6, 2 * latent)), jnp.float32)
-    logits = jnp.asarray(rng.normal(0, 1, (6, 32, 32, 1)), jnp.float32)
-    model.encoder, model.decoder = lambda x: codes, lambda z: logits
     batch = jnp.asarray(rng.uniform(0, 1, (6, 32, 32, 1)), jnp.float32)
-    key = jax.random.key(0)
+    key, other = jax.random.key(1234), jax.random.key(4321)
     result = numbers(call(loss, model, batch, key))
     r, k = (np.asarray(t, np.float64) for t in vae.negative_elbo(model, batch, key))
+    mean, _ = jnp.split(model.encoder(batch), 2, axis=1)
+    of_mean = np.asarray(model.likelihood(model.decoder(mean), batch), np.float64)
     if result.shape == (6,):
         raise Wrong(
             "The symptom is right. The loss gives one number an image; to follow a "
@@ -361,14 +414,56 @@ def _check_loss(loss, latent):
             "with some noise, and its codes may lie anywhere.",
         ),
         (k.mean(), "The symptom is right. The reconstruction is gone from the loss."),
+        (
+            (of_mean + k).mean(),
+            "The symptom is right. But there is no chance left: the decoder gets the "
+            "mean, a point, and never sees the cloud that the KL is paid for. Take the "
+            "logits that model(batch, key) gives.",
+        ),
     ]:
         if close(result, value, 1e-5):
             raise Wrong(hint)
     if not close(result, (r + k).mean(), 1e-5):
+        if close(numbers(call(loss, model, batch, other)), result, 1e-7):
+            raise Wrong(
+                "The symptom is right. But two keys give the same loss. The noise must "
+                "come from the key that is given, as in model(batch, key)."
+            )
         raise Wrong(
             f"The symptom is right. The loss gives {result:.2f} where the chapter's "
-            f"gives {(r + k).mean():.2f}: {r.mean():.2f} of reconstruction and "
-            f"{k.mean():.2f} of KL. Change one line of the friend's only."
+            f"gives, with the same key, {(r + k).mean():.2f}: {r.mean():.2f} of "
+            f"reconstruction and {k.mean():.2f} of KL. Change one line of the friend's "
+            f"only."
+        )
+    _check_loss_gradient(loss, model, batch, key)
+
+
+def _check_loss_gradient(loss, model, batch, key):
+    """Does the gradient of the chapter's loss reach encoder and decoder?"""
+
+    def right(model):
+        reconstruction, kl = vae.negative_elbo(model, batch, key)
+        return (reconstruction + kl).mean()
+
+    try:
+        grads = nnx.grad(lambda model: loss(model, batch, key))(model)
+    except Exception as error:
+        raise Wrong(
+            f"The symptom is right, and so is the loss's value. But JAX cannot take "
+            f"its gradient: {type(error).__name__}. Something in it is numpy or "
+            f"float(), which JAX cannot look into. Use jnp throughout."
+        ) from error
+    given = [np.asarray(g) for g in jax.tree.leaves(grads)]
+    wanted = [np.asarray(g) for g in jax.tree.leaves(nnx.grad(right)(model))]
+    if not any(np.any(g) for g in given):
+        raise Wrong(
+            "The symptom is right, and so is the loss's value. But no gradient passes: "
+            "the model would never learn. Nothing may be stopped here."
+        )
+    if not all(close(g, w, 1e-3) for g, w in zip(given, wanted, strict=True)):
+        raise Wrong(
+            "The symptom is right, and so is the loss's value. But its gradient is not "
+            "the chapter's: does something stop a part of it on the way?"
         )
 
 
@@ -378,7 +473,8 @@ def standardise(answers):
     rng = np.random.default_rng(0)
     mean, var = np.array([3.0, -1.0, 0.2]), np.array([0.04, 9.0, 2.25])
     codes = mean + np.sqrt(var) * rng.normal(0, 1, (500, 3)) + 0.1
-    result = shape(call(there, codes, mean, var), (500, 3), "a code for each code")
+    result, changed = _on_copies(there, codes, mean, var)
+    result = shape(result, (500, 3), "a code for each code")
     wanted = (codes - mean) / np.sqrt(var)
     own = (codes - codes.mean(0)) / codes.std(0)
     for value, hint in [
@@ -431,8 +527,10 @@ def standardise(answers):
             f"The deviations are {np.round(result.std(0), 2)} and the means "
             f"{np.round(result.mean(0), 2)}; wanted are about 1 and about 0."
         )
+    _check_kept(changed, ("codes", "mean", "var"), "first")
     z = rng.normal(0, 1, (400, 3))
-    result = shape(call(back, z, mean, var), (400, 3), "a code for each z")
+    result, changed = _on_copies(back, z, mean, var)
+    result = shape(result, (400, 3), "a code for each z")
     for value, hint in [
         (
             z * var + mean,
@@ -457,6 +555,7 @@ def standardise(answers):
             "Forwards it is right, but the second function does not undo the first: "
             "undo(standardise(codes)) should be the codes again."
         )
+    _check_kept(changed, ("z", "mean", "var"), "second")
     passed("Deviation 1 in every latent, and back again to the codes.")
 
 
@@ -559,10 +658,7 @@ def sweep(terms):
             "You stored what vae.evaluate returns, a dict. Take two of its entries, "
             "and store them as a pair: (reconstruction, kl)."
         )
-    pairs = [np.asarray(terms[beta], dtype=object) for beta in betas]
-    if any(pair.shape != (2,) or np.size(pair[0]) != 1 for pair in pairs):
-        raise Wrong("Give two numbers for each beta: (reconstruction, kl).")
-    r, k = np.array([[float(v) for v in pair] for pair in pairs]).T
+    r, k = np.array([_pair(beta, terms[beta]) for beta in betas], float).T
     if not np.isfinite([r, k]).all() or k.min() < 0:
         raise Wrong("A term is negative, NaN or infinite.")
     if r.max() < k.max():
@@ -577,6 +673,26 @@ def sweep(terms):
         f"From beta 0.1 to 16 the KL falls from {k[0]:.1f} to {k[3]:.2f} nats, and the "
         f"reconstruction rises from {r[0]:.0f} to {r[3]:.0f}."
     )
+
+
+def _pair(beta, given):
+    """The two numbers that are stored under a beta."""
+    if isinstance(given, (list, tuple)) and any(v is ... for v in given):
+        raise Wrong(MISSING)
+    try:
+        pair = np.asarray(given, dtype=object)
+        two = pair.shape == (2,) and all(np.size(v) == 1 for v in pair)
+    except (TypeError, ValueError):  # lists of several lengths, say
+        two = False
+    if not two:
+        raise Wrong("Give two numbers for each beta: (reconstruction, kl).")
+    values = [np.asarray(v) for v in pair]
+    if any(v.dtype.kind not in "fiu" for v in values):
+        raise Wrong(
+            f"Under beta {beta} stands {given!r}, and not both of these are numbers. "
+            f"Store two of the floats that vae.evaluate gives."
+        )
+    return [v.item() for v in values]
 
 
 def _check_trend(r, k, betas):
@@ -628,7 +744,8 @@ def attribute(answers):
     codes[has] += np.array([2, 0, -1, 0, 0, 0.5], np.float32)
     with_, without = codes[has], codes[~has]
     wanted = with_.mean(0) - without.mean(0)
-    result = numbers(call(vector, codes, has))
+    result, changed = _on_copies(vector, codes, has)
+    result = numbers(result)
     if result.shape == ():
         raise Wrong(
             "It gives one number. An attribute is a direction: one number for each "
@@ -689,12 +806,14 @@ def attribute(answers):
             "Not the difference of the two means. Try it by hand with four codes of "
             "one latent: with 3 and 5, without 0 and 2, gives 3."
         )
+    _check_kept(changed, ("codes", "mask"), "first")
     _check_move(move, codes[:7], wanted)
     passed("The vector from one group's middle to the other's, and steps along it.")
 
 
 def _check_move(move, codes, vector):
-    result = numbers(call(move, codes, vector, 1.5))
+    result, changed = _on_copies(move, codes, vector, 1.5)
+    result = numbers(result)
     if result.shape == (6,):
         raise Wrong(
             "The vector is right. The second function gives one code for seven: did "
@@ -722,3 +841,4 @@ def _check_move(move, codes, vector):
             "The vector is right; the second function is not. With alpha = 0 it should "
             "give the codes, with alpha = 1 the codes a whole vector away."
         )
+    _check_kept(changed, ("codes", "vector", "alpha"), "second")

@@ -1,5 +1,7 @@
 """The likelihood of pictures under a model with hidden codes, as a bound."""
 
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,9 +19,10 @@ def log_likelihood(log_weight, model, x, key, *, samples=500, rows=100, at_once=
     Args:
       log_weight: `log_weight(model, x, key)` gives log p(x, z) - log q(z | x) of one z
         for each row of x: (B,).
-      model: its first argument, an `nnx.Module`, as it should be for testing (where it
-        has BatchNorms: at their running statistics).
-      x: (N, ...), float; for Bernoulli likelihoods 0 or 1.
+      model: its first argument, an `nnx.Module`. Where it has BatchNorms they are set
+        to their running statistics here; the model itself stays as it is.
+      x: (N, ...), float; for Bernoulli likelihoods 0 or 1. Where the module that
+        `log_weight` comes from has a function `check`, x has to pass it.
       key: a `jax.random.key`. samples: how many weights a row.
       rows, at_once: how many rows, and samples of each, are held in memory together;
         the result does not depend on `at_once` but for other noise.
@@ -28,7 +31,7 @@ def log_likelihood(log_weight, model, x, key, *, samples=500, rows=100, at_once=
       (N,), float64. Its mean over the rows is the usual figure.
 
     Raises:
-      ValueError: where there is no row, or a number is below 1.
+      ValueError: where there is no row, or a number is below 1; of `check`.
       FloatingPointError: where a weight is NaN or infinite.
 
     Source: Y. Burda, R. Grosse, R. Salakhutdinov, "Importance weighted autoencoders",
@@ -39,6 +42,10 @@ def log_likelihood(log_weight, model, x, key, *, samples=500, rows=100, at_once=
             f"There are {len(x)} rows, samples={samples}, rows={rows}, "
             f"at_once={at_once}: each must be 1 or more."
         )
+    check = getattr(sys.modules.get(log_weight.__module__), "check", None)
+    if check:
+        check(x)
+    model = nnx.view(model, use_running_average=True, raise_if_not_found=False)
     at_once = min(at_once, samples)
     results = []
     for i in range(0, len(x), rows):

@@ -71,6 +71,19 @@ def loss(model, batch, key):
     return (reconstruction + kl).mean()
 
 
+def loss_of_mean(model, batch, key):
+    """No VAE: the decoder gets the mean, and nothing is drawn."""
+    mean, log_var = jnp.split(model.encoder(batch), 2, axis=1)
+    reconstruction = reconstruction_loss(model.decoder(mean), batch)
+    return (reconstruction + vae.kl_to_standard_normal(mean, log_var)).mean()
+
+
+def loss_by_numpy(model, batch, key):
+    logits, _, mean, log_var = (np.asarray(t) for t in model(batch, key))
+    kl = (mean**2 + np.exp(log_var) - 1 - log_var).sum(axis=1) / 2
+    return np.mean(reconstruction_loss(logits, batch) + kl)
+
+
 def loss_blank(model, batch, key):
     raise NotImplementedError
 
@@ -81,6 +94,23 @@ def there(codes, mean, var):
 
 def back(z, mean, var):
     return z * np.sqrt(var) + mean
+
+
+def there_in_place(codes, mean, var):
+    codes -= mean
+    codes /= np.sqrt(var)
+    return codes
+
+
+def back_in_place(z, mean, var):
+    z *= np.sqrt(var)
+    z += mean
+    return z
+
+
+def back_by_var(z, mean, var):
+    var **= 0.5
+    return z * var + mean
 
 
 def beta(weight, pixels, latents, kl_averaged):
@@ -98,6 +128,21 @@ def vector_by_numbers(codes, has):
 
 def move(codes, vector, alpha):
     return codes + alpha * vector
+
+
+def move_in_place(codes, vector, alpha):
+    codes += alpha * vector
+    return codes
+
+
+def move_by_vector(codes, vector, alpha):
+    vector *= alpha
+    return codes + vector
+
+
+def vector_in_place(codes, has):
+    codes -= codes[~has].mean(axis=0)
+    return codes[has].mean(axis=0)
 
 
 TERMS = {0.1: (241.4, 37.4), 1: (247.5, 14.5), 4: (264.3, 6.6), 16: (300.9, 2.2)}
@@ -187,6 +232,18 @@ EXERCISES = {
                 lambda m, v: vae.kl_to_standard_normal(m, v) / jnp.log(2),
                 "These are bits",
             ),
+            (
+                lambda m, v: 0.5 * (m**2 + jnp.exp(v) - v).sum(axis=1) - 1,
+                "outside of the sum",
+            ),
+            (
+                kl_sum(lambda m, v: 0.5 * (m**2 + jnp.exp(v) - 1 - v / 2)),
+                "logarithm of the deviation",
+            ),
+            (
+                kl_sum(lambda m, v: 0.5 * (m**2 + jnp.exp(v) - 1.1 - v)),
+                "Your first image costs .* by hand",
+            ),
             (kl_by_draws, "estimate it from draws"),
         ],
     },
@@ -222,6 +279,22 @@ EXERCISES = {
             (["b", loss_of(lambda r, k: r + k.sum(1))], "one number an image"),
             (["b", loss_of(lambda r, k: (r - k.sum(1)).mean())], "wrong sign"),
             (["b", loss_of(lambda r, k: r.mean())], "KL is gone"),
+            (["b", loss_of_mean], "no chance left"),
+            (
+                ["b", lambda model, batch, key: loss(model, batch, jax.random.key(0))],
+                "two keys give the same loss",
+            ),
+            (
+                ["b", lambda *given: loss(*given[:2], jax.random.split(given[2])[0])],
+                "with the same key",
+            ),
+            (["b", loss_by_numpy], "cannot take its gradient: TracerArray"),
+            (["b", lambda *given: float(loss(*given))], "gradient: Concretization"),
+            (["b", lambda *given: stop(loss(*given))], "no gradient passes"),
+            (
+                ["b", loss_of(lambda r, k: (r + stop(k.sum(1))).mean())],
+                "not the chapter's: does something stop",
+            ),
         ],
     },
     "standardise": {
@@ -249,6 +322,9 @@ EXERCISES = {
             ([there, lambda z, m, v: (z + m) * np.sqrt(v)], "the order turns"),
             ([there, lambda z, m, v: z * np.sqrt(v)], "backwards the mean is missing"),
             ([there, there], "forwards once more"),
+            ([there_in_place, back], "first function .* changes the codes"),
+            ([there, back_in_place], "second function .* changes the z "),
+            ([there, back_by_var], "second function .* changes the var "),
         ],
     },
     "five_hundred": {
@@ -285,6 +361,9 @@ EXERCISES = {
             ({b: {"kl": k} for b, (_, k) in TERMS.items()}, "what vae.evaluate"),
             ({b: (np.full(9, r), k) for b, (r, k) in TERMS.items()}, "Give two"),
             (swept(VALUES[:, 0] - 189, VALUES[:, 1]), "nothing: a perfect copy"),
+            (TERMS | {0.1: (None, 37.4)}, "not both of these are numbers"),
+            (TERMS | {1: ("247.5", "14.5")}, "'247.5', '14.5'.*not both"),
+            (TERMS | {4: (..., ...)}, "still missing"),
         ],
     },
     "attribute": {
@@ -315,6 +394,9 @@ EXERCISES = {
             ),
             ([vector_by_numbers, move], "taken for row numbers"),
             ([lambda c, has: np.zeros((1, 32, 32, 1)), move], "These are pictures"),
+            ([vector_in_place, move], "first function .* changes the codes"),
+            ([vector, move_in_place], "second function .* changes the codes"),
+            ([vector, move_by_vector], "second function .* changes the vector"),
             ([vector, lambda c, v, alpha: c - alpha * v], "away from the attribute"),
             ([vector, lambda c, v, alpha: c + v], "whatever alpha is"),
             ([vector, lambda c, v, alpha: alpha * v], "one code for seven"),
