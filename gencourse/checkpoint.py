@@ -3,18 +3,22 @@
     folder/400/arrays/        Orbax: networks, optimizers, history and key
     folder/400/record.json    names and shapes, which run it is, a checksum a file
 
-A checkpoint is written as `400.writing` and renamed once it is whole and on the disk:
-whoever is stopped in the midst leaves an unfinished folder, which the next save sweeps
-away, and the others are not touched. What changes on the disk afterwards, be it one
-bit, the checksums tell. What cannot be read is never deleted and never overwritten.
+A checkpoint is written as `400.HOST-PID.writing`, named after the machine and the
+process that write it, and renamed once it is whole and on the disk: whoever is stopped
+in the midst leaves an unfinished folder. The next save sweeps it away, unless its
+process lives and may still be writing. The others are not touched. What changes on the
+disk afterwards, be it one bit, the checksums tell. What cannot be read is never deleted
+and never overwritten.
 """
 
 import hashlib
 import json
 import math
 import os
+import platform
 import re
 import shutil
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +26,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+
+ABANDONED = 24 * 3600  # seconds after which no write is still going on
 
 
 class Damaged(OSError):
@@ -42,17 +48,18 @@ def save(folder, step, objects, *, key=None, history=None, run=None, keep=3):
 
     Args:
       folder: str or Path. It is made if need be, and belongs to this run alone.
-      step: steps done, a whole number.
+      step: steps done, a whole number, 0 or more.
       objects: a tuple of nnx.Modules and nnx.Optimizers. All their state is kept:
         parameters, BatchNorm's statistics, an optimizer's counts, random keys.
       key: a `jax.random.key`, or None.
       history: a dict from names to arrays.
       run: a dict that says which run this is; what JSON can hold.
-      keep: of the checkpoints up to this one, the newest `keep` stay. Later ones stay
-        too, and so does whatever cannot be read.
+      keep: of the good checkpoints up to this one, the newest `keep` stay. Later ones
+        stay too, and so does whatever is damaged, which counts for nothing here.
 
     Raises:
-      ValueError: where `folder` holds checkpoints of another run or architecture.
+      ValueError: where `folder` holds checkpoints of another run or architecture; on
+        a step or keep that cannot be meant.
       FileExistsError: where it holds a good one of this step.
       OSError: where the disk is full, say.
     In each case all checkpoints are as they were.
@@ -61,6 +68,9 @@ def save(folder, step, objects, *, key=None, history=None, run=None, keep=3):
 
     if not isinstance(keep, int) or keep < 1:
         raise ValueError(f"keep is a whole number, 1 or more; given {keep!r}.")
+    whole = isinstance(step, int | np.integer) and not isinstance(step, bool)
+    if not whole or step < 0:
+        raise ValueError(f"step is a whole number, 0 or more; given {step!r}.")
     folder = _absolute(folder)
     check(folder, objects, run)
     table, arrays = _contents(objects, history or {}, key)
@@ -70,7 +80,7 @@ def save(folder, step, objects, *, key=None, history=None, run=None, keep=3):
     place = folder / str(step)
     if place.exists():
         _put_aside(folder, step)
-    writing = folder / f"{step}.writing"
+    writing = folder / f"{step}.{_host()}-{os.getpid()}.writing"
     writing.mkdir()
     # Orbax stores no empty arrays; the record tells their shapes.
     stored = {str(i): a for i, a in enumerate(arrays) if a.size}
@@ -258,11 +268,13 @@ def _check_same(record, objects, run, place):
     theirs, ours = record["run"], _as_json(run)
     if theirs is None or ours is None or theirs == ours:
         return
-    name = next(k for k in [*ours, *theirs] if theirs.get(k) != ours.get(k))
+    for name in [*ours, *theirs]:
+        a, b = (run.get(name, "not given") for run in (theirs, ours))
+        if a != b:
+            break
     raise ValueError(
-        f"The checkpoint {place} is of another run: {name} is {theirs.get(name)!r} "
-        f"there and {ours.get(name)!r} here. Give each run a folder of its own. "
-        "Nothing was changed."
+        f"The checkpoint {place} is of another run: {name} is {a!r} there and {b!r} "
+        "here. Give each run a folder of its own. Nothing was changed."
     )
 
 
@@ -319,14 +331,16 @@ def _read(folder, step):
     try:
         with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as orbax:
             stored = orbax.restore(place / "arrays", args=ocp.args.StandardRestore())
+        arrays = [
+            np.asarray(stored[str(i)])
+            if math.prod(shape)
+            else np.zeros(shape, jnp.dtype(dtype))
+            for i, (_, _, dtype, shape, _) in enumerate(record["arrays"])
+        ]
     except Exception as error:  # of many kinds; a version that writes otherwise, say
+        if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+            raise  # the checkpoint is not to blame
         raise Damaged(f"Orbax cannot read the checkpoint {place}: {error}") from error
-    arrays = [
-        np.asarray(stored[str(i)])
-        if math.prod(shape)
-        else np.zeros(shape, jnp.dtype(dtype))
-        for i, (_, _, dtype, shape, _) in enumerate(record["arrays"])
-    ]
     return record, arrays
 
 
@@ -342,14 +356,47 @@ def _newest_record(folder):
 def _sweep(folder):
     """Remove what an earlier save left when it was stopped in the midst."""
     for path in folder.iterdir():
-        if re.fullmatch(r"\d+\.(writing|deleted)", path.name):
-            shutil.rmtree(path)
+        if re.fullmatch(r"\d+\.deleted", path.name) or _abandoned(path):
+            shutil.rmtree(path, ignore_errors=True)  # another process may do the same
+
+
+def _abandoned(path):
+    """Whether this is an unfinished checkpoint that nobody writes any more."""
+    if not re.fullmatch(r"\d+\.(.*\.)?writing", path.name):
+        return False
+    owner = re.fullmatch(rf"\d+\.{re.escape(_host())}-(\d+)\.writing", path.name)
+    if owner and not _writes_elsewhere(int(owner[1])):
+        return True
+    try:
+        return time.time() - path.stat().st_mtime > ABANDONED
+    except FileNotFoundError:  # just renamed: it is finished
+        return False
+
+
+def _writes_elsewhere(pid):
+    """Whether another process of this machine has this number."""
+    if pid == os.getpid():
+        return False  # ours, and it failed
+    if os.name != "posix":
+        return True  # who can tell? Its age decides.
+    try:
+        os.kill(pid, 0)  # sends nothing
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        pass
+    return True
+
+
+def _host():
+    """The machine's name, as it may be in the name of a folder."""
+    return re.sub(r"[^\w-]", "_", platform.node())
 
 
 def _put_aside(folder, step):
-    """Make room for a checkpoint of `step` where there is a damaged one."""
+    """Make room for a checkpoint of `step` where there is one that `restore` skips."""
     try:
-        _intact(folder, step)
+        _read(folder, step)
     except Damaged as error:
         names = (f"{step}.damaged{i}" for i in range(1, 1000))
         aside = next(folder / name for name in names if not (folder / name).exists())
@@ -363,14 +410,23 @@ def _put_aside(folder, step):
 
 
 def _drop_old(folder, step, keep):
-    for old in [s for s in _steps(folder) if s <= step][:-keep]:
-        try:
-            _intact(folder, old)
-        except Damaged:
-            continue
+    """Delete good checkpoints, but for the one of `step` and the keep - 1 before it."""
+    older = [s for s in _steps(folder) if s < step]
+    if len(older) < keep:
+        return
+    good = [s for s in older if _is_intact(folder, s)]
+    for old in good[: max(0, len(good) - (keep - 1))]:
         # Renamed first: stopped in the midst of it, no half of one looks like one.
         aside = (folder / str(old)).rename(folder / f"{old}.deleted")
-        shutil.rmtree(aside)
+        shutil.rmtree(aside, ignore_errors=True)  # another process may do the same
+
+
+def _is_intact(folder, step):
+    try:
+        _intact(folder, step)
+    except Damaged:
+        return False
+    return True
 
 
 def _to_disk(paths):

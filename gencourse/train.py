@@ -88,14 +88,20 @@ def fit(
 
     Raises:
       ValueError: on data, batch_size, steps or key that cannot be meant; where
-        `resume` holds another run: another step function, architecture, batch_size,
-        key or number passed to the step, other data.
+        `resume` holds another run: another step function (by its name, its code or
+        the arguments of a functools.partial), another architecture, another
+        attribute of a model such as a rate or a likelihood, another batch_size, key,
+        transform or number passed to the step, other data.
       TypeError: where the step's metrics are not a dict of scalars.
       NotFinite: at the next reading after a metric, any of them, became NaN or
         infinite. The objects hold what training made of them. What is not finite
         is never saved.
       checkpoint.Damaged: where `resume` holds checkpoints and none can be read.
       OSError: where a checkpoint cannot be written. The earlier ones are unharmed.
+
+    What `resume` cannot see, and so cannot refuse: the optimizer's rate and whatever
+    else Optax was given, a schedule's values, the code of the models and of functions
+    that the step calls. Whoever changes one of these gives another folder.
 
     Where a step fails while it runs (no memory left, say, or a second Ctrl-C in its
     midst), the objects are as they were before fit, or as `resume` had them.
@@ -111,7 +117,10 @@ def fit(
     arguments.check_saving(save_every, keep)
     done, history = 0, {}
     if resume is not None:
-        run = arguments.describe(plain, data, transform, batch_size, key, scalars)
+        modules = nnx.iter_modules(tuple(objects))
+        run = arguments.describe(
+            plain, modules, data, transform, batch_size, key, scalars
+        )
         done, history = _go_on(resume, objects, steps, run)
 
     # Split once and carry the leaves: merging inside the compiled function costs

@@ -1,8 +1,13 @@
 """Saving and going on: every bit comes back, and what is damaged harms nothing."""
 
+import functools
 import os
 import shutil
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +16,7 @@ import optax
 import pytest
 from flax import nnx
 
-from gencourse import checkpoint, train
+from gencourse import arguments, checkpoint, faces, train
 from gencourse.train import NotFinite, fit
 from tools import faults
 
@@ -209,13 +214,87 @@ def test_what_cannot_be_read_stays(tmp_path, capsys):
 def test_an_unfinished_write_is_no_checkpoint_and_is_swept_away(tmp_path):
     checkpoint.save(tmp_path, 1, layers())
     (tmp_path / "3.deleted").mkdir()
-    shutil.copytree(tmp_path / "1", tmp_path / "2.writing")
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()  # its number is nobody's now
+    host = checkpoint._host()
+    for pid in (done.pid, os.getpid(), 10**30):
+        shutil.copytree(tmp_path / "1", tmp_path / f"2.{host}-{pid}.writing")
     (tmp_path / "notes").mkdir()
     (tmp_path / "figure.2.writing.txt").write_text("mine")
     assert checkpoint.latest(tmp_path) == 1
     checkpoint.save(tmp_path, 2, layers())
     names = sorted(p.name for p in tmp_path.iterdir())
     assert names == ["1", "2", "figure.2.writing.txt", "notes"]
+
+
+def test_what_another_process_is_writing_is_left_alone(tmp_path):
+    host, parent = checkpoint._host(), os.getppid()
+    live = [f"3.{host}-{parent}.writing", "3.elsewhere-1.writing"]
+    old = [f"2.{host}-{parent}.writing", "2.elsewhere-1.writing", "2.writing"]
+    for name in live + old:
+        (tmp_path / name).mkdir()
+    for name in old:
+        os.utime(tmp_path / name, (time.time() - 25 * 3600,) * 2)
+    checkpoint.save(tmp_path, 1, layers())
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["1", *live])
+
+
+@pytest.mark.parametrize("step", [2.5, 150.0, -3, True, "4", None, np.float32(2)])
+def test_a_step_that_cannot_be_meant_writes_nothing(tmp_path, step):
+    with pytest.raises(ValueError, match="step is a whole number, 0 or more; given"):
+        checkpoint.save(tmp_path / "run", step, layers())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_step_may_be_numpys(tmp_path):
+    checkpoint.save(tmp_path, 0, layers())
+    checkpoint.save(tmp_path, np.int64(7), layers())
+    assert checkpoint.latest(tmp_path) == 7
+
+
+def test_damaged_ones_do_not_count_as_kept(tmp_path):
+    two_checkpoints(tmp_path)
+    damage(tmp_path, 2)
+    for step, names in ((3, ["1", "2", "3"]), (4, ["2", "3", "4"])):
+        checkpoint.save(tmp_path, step, layers(), keep=2)
+        assert sorted(p.name for p in tmp_path.iterdir()) == names
+
+
+def unreadable(monkeypatch, error, step="2"):
+    """Orbax fails at one checkpoint, though every checksum holds."""
+    import orbax.checkpoint as ocp
+
+    whole = ocp.Checkpointer.restore
+
+    def fail(self, place, **more):
+        if Path(place).parent.name == step:
+            raise error
+        return whole(self, place, **more)
+
+    monkeypatch.setattr(ocp.Checkpointer, "restore", fail)
+
+
+def test_what_orbax_cannot_read_makes_room(tmp_path, monkeypatch, capsys):
+    first = two_checkpoints(tmp_path)
+    unreadable(monkeypatch, KeyError("a format of tomorrow"))
+    new = layers()
+    assert checkpoint.restore(tmp_path, new).step == 1 and bits(new) == bits(first)
+    checkpoint.save(tmp_path, 2, layers())
+    assert "now called 2.damaged1" in capsys.readouterr().out
+    monkeypatch.undo()
+    assert checkpoint.restore(tmp_path, layers()).step == 2
+
+
+def test_too_little_memory_is_no_damage(tmp_path, monkeypatch):
+    two_checkpoints(tmp_path)
+    for error in (MemoryError(), RuntimeError("RESOURCE_EXHAUSTED: out of memory")):
+        with monkeypatch.context() as patch:
+            unreadable(patch, error)
+            with pytest.raises(type(error)):
+                checkpoint.restore(tmp_path, layers())
+            with pytest.raises(type(error)):
+                checkpoint.save(tmp_path, 2, layers())
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["1", "2"]
 
 
 def test_a_write_that_fails_leaves_the_others(tmp_path, monkeypatch):
@@ -324,7 +403,7 @@ def line_run(folder, **change):
     rows = np.arange(20, dtype=np.float32).reshape(10, 2)
     options = dict(data=rows, key=jax.random.key(0), batch_size=5, steps=2, step=look)
     options = dict(progress=False, resume=folder, weight=1.0) | options | change
-    model = nnx.Linear(1, 1, rngs=nnx.Rngs(0))
+    model = options.pop("model", nnx.Linear)(1, 1, rngs=nnx.Rngs(0))
     objects = model, nnx.Optimizer(model, optax.sgd(0.1), wrt=nnx.Param)
     return fit(options.pop("step"), objects, options.pop("data"), **options)
 
@@ -355,14 +434,120 @@ def test_the_folder_of_another_run_is_refused(tmp_path, change, message):
     assert content(tmp_path) == before
 
 
-def test_a_step_that_now_returns_other_metrics_is_refused(tmp_path):
-    def look(name):
-        return lambda model, optimizer, batch, key, weight: {name: 0.0}
+class Judge(nnx.Linear):
+    """A model that holds its likelihood, as a VAE does, and more of that kind."""
 
-    line_run(tmp_path, step=look("loss"))
+    def __init__(self, *args, variance=0.5, rate=0.1, name="grey", rngs):
+        super().__init__(*args, rngs=rngs)
+        self.likelihood = functools.partial(faces.squared_error, variance=variance)
+        self.dropouts = nnx.List([nnx.Dropout(rate, rngs=rngs)])
+        self.names = (name, nnx.relu)
+
+
+# A notebook's cell: run again, it makes everything anew under the same names.
+CELL = """
+import jax.numpy as jnp
+from flax import nnx
+
+def make(beta):
+    def step(model, optimizer, batch, key, weight=1.0, *, gamma=2.0):
+        "What it does."
+        if key is None or "a" in {"a", "b", "c", "d"}:  # a set has no order
+            weight = (lambda x: x + 0.5)(weight)
+        return {"loss": beta * weight * jnp.mean(batch)}
+    return nnx.jit(step)
+step = make(1.5)
+"""
+
+
+def cell(*change):
+    names = {"__name__": "__main__"}
+    exec(CELL.replace(*change) if change else CELL, names)
+    return names["step"]
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (
+            {"variance": 0.7},
+            r"\]\.likelihood is .*error\(variance=0.5\)' there and .*0.7",
+        ),
+        ({"rate": 0.2}, r"objects\[0\].dropouts.0.rate is '0.1' there and '0.2' here"),
+        ({"name": "pale"}, r"names is \"\('grey', .*relu\)\" there and .*pale"),
+        ({"beta": 16.0}, r"step function is '.*step\(beta=0.1\)' there and .*=16.0\)"),
+        ({"edit": ("0.5", "0.75")}, "the code of the step function .* there and "),
+        ({"edit": ("jnp.mean", "jnp.sum")}, "the code of the step function"),
+        ({"edit": ("gamma=2.0", "gamma=3.0")}, "the code of the step function"),
+        ({"edit": ("make(1.5)", "make(2.5)")}, "the code of the step function"),
+        ({"to": "tanh"}, r"the transform is .*\(to='unit'\)\" there and .*'tanh'"),
+    ],
+)
+def test_a_small_change_is_another_run(tmp_path, change, message):
+    def scale(batch, to):
+        return batch
+
+    def run(edit=(), beta=0.1, to="unit", **attributes):
+        step = cell(*edit)
+        if "beta" in change:
+            step = functools.partial(nnx.jit(beta_step), beta=beta)
+        model = functools.partial(Judge, **attributes)
+        transform = functools.partial(scale, to=to)
+        return line_run(tmp_path, step=step, model=model, transform=transform, steps=3)
+
+    first, before = run(), content(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        run(**change)
+    assert content(tmp_path) == before
+    assert np.array_equal(run()["loss"], first["loss"])  # made anew, it is the same
+
+
+def beta_step(model, optimizer, batch, key, weight, beta):
+    return {"loss": beta * weight * jnp.mean(batch)}
+
+
+def test_made_again_it_is_the_same_run(tmp_path, capsys):
+    line_run(tmp_path, step=cell(), model=Judge, steps=2)
+    edits = [("What it does.", "What it really does."), ("  # a set has no order", "")]
+    for steps, edit in enumerate([*edits, ("\n\n", "\n\n\n")], start=3):
+        line_run(tmp_path, step=cell(*edit), model=Judge, steps=steps)
+        assert f"Going on from step {steps - 1}" in capsys.readouterr().out
+
+
+def test_another_process_describes_a_run_in_the_same_words():
+    def described():
+        objects = faults.objects()
+        rest = np.ones((2, 3)), None, 2, jax.random.key(0), {"weight": 1.0}
+        modules = list(nnx.iter_modules(objects))
+        return arguments.describe(cell(), modules, *rest)
+
+    code = (
+        "import test_checkpoint as t, jax, numpy as np; from flax import nnx\n"
+        "o = t.faults.objects(); k = jax.random.key(0); one = np.ones((2, 3))\n"
+        "m = nnx.iter_modules(o); w = {'weight': 1.0}\n"
+        "print(t.arguments.describe(t.cell(), m, one, None, 2, k, w))"
+    )
+    here = Path(__file__).parent
+    for seed in ("1", "2"):  # of the order of sets
+        path = os.pathsep.join([str(here), str(here.parent)])
+        environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": path}
+        command = [sys.executable, "-c", code]
+        found = subprocess.check_output(command, env=environment, text=True)
+        assert found.strip() == str(described())
+    assert "0x" not in found
+
+
+def test_a_step_that_now_returns_other_metrics_is_refused(tmp_path):
+    names = ["loss"]
+
+    def look(model, optimizer, batch, key, weight):
+        return {names[0]: 0.0}
+
+    line_run(tmp_path, step=look)
     before = content(tmp_path)
+    names[0] = "error"  # what no description of the step can tell
     with pytest.raises(ValueError, match=r"metrics \['error'\].*returned \['loss'\]"):
-        line_run(tmp_path, step=look("error"), steps=4)
+        line_run(tmp_path, step=look, steps=4)
     assert content(tmp_path) == before
 
 
