@@ -48,6 +48,12 @@ def full_pictures(name, split, args):
     return data.scale(data.pad(images, 32), "unit"), labels
 
 
+def five_epochs(step, model, rate, x, seed):
+    optimizer = nnx.Optimizer(model, optax.adam(rate), wrt=nnx.Param)
+    options = dict(batch_size=100, epochs=5, key=jax.random.key(seed))
+    fit(step, (model, optimizer), x, **options)
+
+
 def autoencoder_full(seed, args):
     """The syllabus's run: 60,000 pictures, 5 epochs of batches of 100, Adam 1e-3."""
     x, _ = full_pictures("fashion_mnist", "train", args)
@@ -55,15 +61,7 @@ def autoencoder_full(seed, args):
     figures = {}
     for latent in (2, 6):
         model = autoencoder.Autoencoder(latent, rngs=nnx.Rngs(seed))
-        optimizer = nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
-        fit(
-            autoencoder.train_step,
-            (model, optimizer),
-            x,
-            batch_size=100,
-            epochs=5,
-            key=jax.random.key(seed),
-        )
+        five_epochs(autoencoder.train_step, model, 1e-3, x, seed)
         name = "autoencoder.fashion_mnist" + ("" if latent == 2 else f".{latent}d")
         figures[f"{name}.test_bce"] = autoencoder.bce_per_pixel(model, x_test)
     return figures
@@ -76,15 +74,7 @@ def vae_full(seed, args):
     figures = {}
     for latent in (2, 20):
         model = vae.VAE(latent, rngs=nnx.Rngs(seed))
-        optimizer = nnx.Optimizer(model, optax.adam(5e-4), wrt=nnx.Param)
-        fit(
-            vae.train_step,
-            (model, optimizer),
-            x,
-            batch_size=100,
-            epochs=5,
-            key=jax.random.key(seed),
-        )
+        five_epochs(vae.train_step, model, 5e-4, x, seed)
         terms = vae.evaluate(model, x_test, jax.random.key(1000 + seed))
         name = f"vae.fashion_mnist.{latent}d"
         figures |= {f"{name}.{term}": value for term, value in terms.items()}
