@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from gencourse import plot
+from gencourse.plot.pictures import _mosaic
 
 RNG = np.random.default_rng(0)
 GREY = RNG.random((12, 8, 8, 1), np.float32)
@@ -14,6 +15,7 @@ COLOUR = RNG.integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
 POINTS, LABELS = RNG.normal(size=(60, 2)), np.repeat(np.arange(3), 20)
 NAMES = ["coat", "bag", "boot"]
 AXIS = np.linspace(-1, 1, 4)
+MOVING = np.linspace(0, 1, 5)[:, None, None] * RNG.normal(size=(40, 2))  # (5, 40, 2)
 
 PICTURES = {
     "grid": lambda: plot.grid(GREY, "A grid", labels=list("abcdefghijkl")),
@@ -33,6 +35,10 @@ PICTURES = {
         np.arange(16).reshape(4, 4) % 3, AXIS, AXIS, NAMES, "Areas", points=POINTS
     ),
     "bars": lambda: plot.bars(NAMES, [0.1, 0.5, 0.4], "Bars", x="share", percent=True),
+    "heat": lambda: plot.heat(
+        GREY[0, :4, :, 0], "Heat", x="step", y="output", xs=range(8)
+    ),
+    "points moving": lambda: plot.moving_points(MOVING, POINTS, "Moving").strip,
     "histograms": lambda: plot.histograms(
         {"a": POINTS[:, 0], "b": POINTS[:, 1]}, "H", x="x"
     ),
@@ -66,7 +72,7 @@ def test_axes_have_names(name):
 def test_pixels_are_where_they_belong():
     """A white picture first and a black one second, between white gaps."""
     pictures = np.stack([np.ones((8, 8, 1)), np.zeros((8, 8, 1))])
-    sheet, at = plot._mosaic(pictures, columns=2, gap=2)
+    sheet, at = _mosaic(pictures, columns=2, gap=2)
     (r0, c0), (r1, c1) = at
     assert sheet[r0 : r0 + 8, c0 : c0 + 8].min() == 1
     assert sheet[r1 : r1 + 8, c1 : c1 + 8].max() == 0
@@ -134,3 +140,27 @@ def test_values_that_are_not_finite_are_refused():
             plot.scatter(points, LABELS, NAMES, "Codes")
     with pytest.raises(ValueError, match="different lengths"):
         plot.rows({"a": GREY[:3], "b": GREY[:4]}, "Rows")
+
+
+def test_points_that_move_are_seen_where_they_are():
+    moving = plot.moving_points(MOVING, POINTS, "Moving", names="abcde", strip=3)
+    with Image.open(io.BytesIO(moving.data)) as image:
+        assert image.n_frames == 5
+        seen = []
+        for frame in range(5):
+            image.seek(frame)
+            seen.append(np.asarray(image.convert("L")))
+    assert all((a != b).any() for a, b in zip(seen, seen[1:], strict=False))
+    assert [ax.get_title() for ax in moving.strip.axes] == ["a", "c", "e"]
+    for ax, frame in zip(moving.strip.axes, MOVING[::2], strict=True):
+        np.testing.assert_allclose(ax.collections[1].get_offsets(), frame)
+    with pytest.raises(ValueError, match="T, N, 2"):
+        plot.moving_points(MOVING[0], POINTS, "Moving")
+
+
+def test_a_heat_map_shows_row_0_on_top_and_refuses_a_wrong_axis():
+    picture = plot.heat(AXIS[:, None] * [0, 1], "H", x="t", y="i", xs=["a", "b"])
+    np.testing.assert_allclose(picture.axes[0].images[0].get_array()[:, 1], AXIS)
+    assert "At b: -1.00" in picture.alt
+    with pytest.raises(ValueError, match="one of the xs"):
+        plot.heat(AXIS[:, None], "H", x="t", y="i", xs=["a", "b"])
