@@ -1,8 +1,10 @@
 """How the judges were made: `python recipes/judge.py fashion_mnist`.
 
 Trains `metrics.judge.Judge` on the full real training set and writes its weights to
-gencourse/metrics/judges/. The test set is looked at once, after training, for the
-accuracy that is stored beside the weights. Needs the prepared set:
+gencourse/metrics/judges/. The test set is looked at once, after training, for what is
+stored beside the weights: the accuracy, and the mean and covariance of the judge's
+features, the reference of `samples.frechet`. `--statistics` measures those again for a
+judge that is there already, without training it. Needs the prepared set:
 `python -m gencourse data prepare fashion_mnist`.
 """
 
@@ -19,6 +21,7 @@ from flax import nnx
 
 from gencourse import data
 from gencourse.metrics import judge as judges
+from gencourse.metrics.samples import moments
 from gencourse.train import fit
 
 FLIP = {"fashion_mnist": True, "mnist": False}  # a mirrored 3 is no digit
@@ -53,16 +56,9 @@ def train_step(judge, optimizer, batch, key, flip):
     return {"loss": loss, "accuracy": right}
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("name", choices=sorted(FLIP))
-    parser.add_argument("--epochs", type=int, default=16)
-    parser.add_argument("--data-dir")
-    args = parser.parse_args()
-
-    train = data.load(args.name, "train", full=True, data_dir=args.data_dir)
-    test = data.load(args.name, "test", full=True, data_dir=args.data_dir)
-    steps = args.epochs * (len(train[0]) // 128)
+def train(name, epochs, data_dir):
+    images = data.load(name, "train", full=True, data_dir=data_dir)
+    steps = epochs * (len(images[0]) // 128)
     rate = optax.cosine_onecycle_schedule(steps, 4e-3)
     judge = judges.Judge(training=True, rngs=nnx.Rngs(0))
     optimizer = nnx.Optimizer(
@@ -72,27 +68,45 @@ def main():
     history = fit(
         train_step,
         (judge, optimizer),
-        train,
+        images,
         batch_size=128,
         steps=steps,
         key=jax.random.key(1),
-        flip=float(FLIP[args.name]),
+        flip=float(FLIP[name]),
     )
     print(f"training accuracy at the end: {history['accuracy'][-400:].mean():.4f}")
-
-    JUDGES.mkdir(exist_ok=True)
-    path = JUDGES / f"{args.name}.npz"
+    print(f"trained in {time.time() - start:.0f} s")
     with tempfile.TemporaryDirectory() as folder:  # half precision, as it will be used
         judges.save_judge(f"{folder}/judge.npz", judge, accuracy_on_test=0)
-        stored = judges._read_judge(f"{folder}/judge.npz")
-    p = judges.probabilities(stored, data.scale(test[0], "unit"))
-    accuracy = float((p.argmax(-1) == test[1]).mean())
-    judges.save_judge(path, judge, accuracy)
-    losses = -np.log(p[np.arange(len(p)), test[1]])
+        return judges._read_judge(f"{folder}/judge.npz")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("name", choices=sorted(FLIP))
+    parser.add_argument("--epochs", type=int, default=16)
+    parser.add_argument(
+        "--statistics", action="store_true", help="measure anew, without training"
+    )
+    parser.add_argument("--data-dir")
+    args = parser.parse_args()
+
+    if args.statistics:
+        judge = judges.load_judge(args.name)
+    else:
+        judge = train(args.name, args.epochs, args.data_dir)
+    images, labels = data.load(args.name, "test", full=True, data_dir=args.data_dir)
+    x = data.scale(images, "unit")
+    p = judges.probabilities(judge, x)
+    accuracy = float((p.argmax(-1) == labels).mean())
+    JUDGES.mkdir(exist_ok=True)
+    path = JUDGES / f"{args.name}.npz"
+    judges.save_judge(path, judge, accuracy, moments(judges.features(judge, x)))
+    losses = -np.log(p[np.arange(len(p)), labels])
     print(
-        f"{args.name}: {accuracy:.4f} of the 10,000 test pictures, cross-entropy "
+        f"{args.name}: {accuracy:.4f} of the {len(p):,} test pictures, cross-entropy "
         f"{losses.mean():.4f}, mean confidence {p.max(-1).mean():.4f}; "
-        f"{path.stat().st_size:,} bytes; {time.time() - start:.0f} s"
+        f"{path.stat().st_size:,} bytes"
     )
 
 

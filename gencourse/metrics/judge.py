@@ -17,6 +17,10 @@ import numpy as np
 from flax import nnx
 
 from gencourse.layers import Conv
+from gencourse.metrics.samples import check_labels
+
+WEIGHTS = (nnx.Param, nnx.BatchStat)
+MOMENTS = ("feature_mean", "feature_covariance")
 
 
 class Judge(nnx.Module):
@@ -43,6 +47,7 @@ class Judge(nnx.Module):
         self.norm4 = norm(128)
         self.squeeze = nnx.Linear(128, 64, rngs=rngs)
         self.classes = nnx.Linear(64, classes, rngs=rngs)
+        self.feature_mean = self.feature_covariance = None  # load_judge gives them
 
     def features(self, x):
         x = nnx.relu(self.norm1(self.conv1(x)))  # (B, 28, 28, 32)
@@ -60,7 +65,9 @@ def load_judge(name):
     """The judge of the set `name`; its weights come with the package.
 
     Its attribute `accuracy_on_test` is the share of the full official test set, all
-    10,000 real pictures, that it names rightly.
+    10,000 real pictures, that it names rightly. `feature_mean` (64,) and
+    `feature_covariance` (64, 64), float32, are those of its features of the same
+    pictures: the reference of `samples.frechet`.
 
     Raises:
       ValueError: where there is no judge of that name.
@@ -75,19 +82,31 @@ def load_judge(name):
 
 def _read_judge(file):
     judge = Judge(rngs=nnx.Rngs(0))
-    state = nnx.to_flat_state(nnx.state(judge))
+    state = nnx.to_flat_state(nnx.state(judge, WEIGHTS))
     with np.load(file) as saved:
         judge.accuracy_on_test = float(saved["accuracy_on_test"])
         for path, variable in state:
             variable[...] = jnp.asarray(saved["/".join(path)], jnp.float32)
+        moments = [jnp.asarray(saved[name]) for name in MOMENTS if name in saved]
     nnx.update(judge, nnx.from_flat_state(state))
+    for name, value in zip(MOMENTS, moments, strict=False):
+        setattr(judge, name, nnx.data(value))
     return judge
 
 
-def save_judge(path, judge, accuracy_on_test):
-    """Write the weights, in half precision, and the accuracy beside them."""
-    state = nnx.to_flat_state(nnx.state(judge))
+def save_judge(path, judge, accuracy_on_test, moments=()):
+    """Write the weights, in half precision, and what was measured of them.
+
+    Args:
+      path: of the file. judge: a `Judge`.
+      accuracy_on_test: a share. moments: the mean (64,) and covariance (64, 64) of its
+        features of the test set, both measured with the weights as `load_judge` gives
+        them, rounded to half precision; or nothing.
+    """
+    state = nnx.to_flat_state(nnx.state(judge, WEIGHTS))
     arrays = {"/".join(p): np.asarray(v[...], np.float16) for p, v in state}
+    for name, value in zip(MOMENTS, moments, strict=False):
+        arrays[name] = np.asarray(value, np.float32)
     np.savez(path, accuracy_on_test=np.float64(accuracy_on_test), **arrays)
 
 
@@ -104,6 +123,25 @@ def probabilities(judge, images):
 def features(judge, images):
     """The judge's last hidden layer: (N, 64), float32. `images` as above."""
     return _in_chunks(_features, judge, images)
+
+
+def agreement(judge, images, labels):
+    """The share of images that the judge names as they were asked for, a float.
+
+    Of samples made for a label: does the model draw what it was asked to? The judge
+    errs too, on real test pictures in 1 - `accuracy_on_test` of them; and it looks at
+    nothing but the class: one picture a class, over and over, agrees wholly.
+
+    Args:
+      images: as for `probabilities`. labels: (N,), int in 0..9, one an image.
+
+    Raises:
+      ValueError: on labels out of range, of another dtype, or of another number.
+    """
+    labels = check_labels(labels, judge.classes.out_features)
+    if len(labels) != len(images):
+        raise ValueError(f"{len(labels)} labels for {len(images)} images: one each.")
+    return float((probabilities(judge, images).argmax(-1) == labels).mean())
 
 
 @nnx.jit
