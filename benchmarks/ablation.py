@@ -97,6 +97,7 @@ def bare_loop(w, take_away):
     from flax import nnx
 
     from benchmarks import in_flax
+    from benchmarks.workloads import taken
     from gencourse import train
 
     take_away()
@@ -110,11 +111,12 @@ def bare_loop(w, take_away):
         return jax.tree.leaves(nnx.state(objects)), metrics
 
     key = jax.random.key(0)
-    batch = jax.random.uniform(key, (w.batch, *w.shape))
+    batch = (jax.random.uniform(key, (w.batch, *w.shape)),)
     if w.game == "gan":
-        batch = (2 * batch - 1,)
+        batch = (2 * batch[0] - 1,)
     if w.networks == "conditional":
         batch += (jax.random.randint(key, (w.batch,), 0, 10),)
+    batch = taken(batch, w)
     compiled = (
         jax.jit(advance, donate_argnums=0, compiler_options=train.CPU_OPTIONS or None)
         .lower(leaves, batch, key)

@@ -1,7 +1,8 @@
 """The workloads in Flax NNX: with gencourse's layers and `fit`, or as plain Flax.
 
-Both take the networks and steps below, or the chapters' own: chapter 1's, and the
-model and the step of chapter 2.
+Both take the networks and steps below, or the chapters' own: chapter 1's, the model and
+the step of chapter 2, and chapter 3's networks, which are Flax's own layers; its step,
+which measures more than the losses, is ours alone.
 Plain Flax is a Python loop over the step under `nnx.jit`, on batches cut beforehand.
 """
 
@@ -19,8 +20,8 @@ import numpy as np
 import optax
 from flax import nnx
 
-from benchmarks.workloads import EPSILON, LAST, MOMENTUM, SLOPE, cut, loop
-from gencourse import autoencoder, faces, layers, vae
+from benchmarks.workloads import EPSILON, LAST, MOMENTUM, SLOPE, cut, loop, taken
+from gencourse import autoencoder, faces, gan, layers, vae
 from gencourse.train import fit
 
 
@@ -102,39 +103,6 @@ class Decoder(nnx.Module):
         for conv, batch_norm in zip(self.convs, self.norms, strict=True):
             x = leaky(batch_norm(conv(x)))  # (B, 2 * H, 2 * W, C)
         return self.pixels(x)  # (B, H, W, 3)
-
-
-class MlpGenerator(nnx.Module):
-    """z (B, latent) -> pictures (B, 784) in [-1, 1]."""
-
-    def __init__(self, w, *, rngs: nnx.Rngs):
-        self.latent = w.latent
-        sizes = list(itertools.pairwise((w.latent, *w.up)))
-        self.hidden = nnx.List(nnx.Linear(i, o, rngs=rngs) for i, o in sizes)
-        self.norms = nnx.List(
-            nnx.LayerNorm(o, epsilon=EPSILON, rngs=rngs) for _, o in sizes
-        )
-        self.pixels = nnx.Linear(w.up[-1], w.shape[0], rngs=rngs)
-
-    def __call__(self, z):
-        for dense, layer_norm in zip(self.hidden, self.norms, strict=True):
-            z = layer_norm(leaky(dense(z)))  # (B, C)
-        return jnp.tanh(self.pixels(z))  # (B, 784)
-
-
-class MlpDiscriminator(nnx.Module):
-    """Pictures (B, 784) -> logits (B, 1): how real they look."""
-
-    def __init__(self, w, *, rngs: nnx.Rngs):
-        self.dense1 = nnx.Linear(w.shape[0], w.down[0], rngs=rngs)
-        self.norm = nnx.LayerNorm(w.down[0], epsilon=EPSILON, rngs=rngs)
-        self.dense2 = nnx.Linear(*w.down, rngs=rngs)
-        self.verdict = nnx.Linear(w.down[1], 1, rngs=rngs)
-
-    def __call__(self, x, *, key):
-        x = self.norm(leaky(self.dense1(x)))  # (B, 512)
-        x = leaky(self.dense2(x))  # (B, 256)
-        return self.verdict(x)  # (B, 1)
 
 
 class ConvGenerator(nnx.Module):
@@ -291,6 +259,31 @@ def gan_step(generator, discriminator, g_optimizer, d_optimizer, batch, key):
     return {"d_loss": d_loss, "g_loss": g_loss}
 
 
+@nnx.jit
+def chapter3_step(generator, discriminator, g_optimizer, d_optimizer, batch, key):
+    """What `gan.train_step` does to the networks, and the two losses alone.
+
+    One z for both updates: the compiler finds that the fakes are wanted twice.
+    """
+    z_key, *_ = jax.random.split(key, 4)
+    z = jax.random.normal(z_key, (len(batch), generator.latent))
+    fake = generator(z)
+
+    def d_loss_fn(discriminator):
+        on_real, on_fake = discriminator(batch), discriminator(fake)
+        return cross_entropy(on_real, 1) + cross_entropy(on_fake, 0)
+
+    d_loss, grads = nnx.value_and_grad(d_loss_fn)(discriminator)
+    d_optimizer.update(discriminator, grads)
+
+    def g_loss_fn(generator, discriminator):
+        return cross_entropy(discriminator(generator(z)), 1)
+
+    g_loss, grads = nnx.value_and_grad(g_loss_fn)(generator, discriminator)
+    g_optimizer.update(generator, grads)
+    return {"d_loss": d_loss, "g_loss": g_loss}
+
+
 # --- all together --------------------------------------------------------------
 
 
@@ -313,7 +306,9 @@ def models(w, made_of, rngs):
         )
         return (model,)
     if w.networks == "mlp":
-        return MlpGenerator(w, rngs=rngs), MlpDiscriminator(w, rngs=rngs)
+        generator = gan.Generator(w.latent, w.up, w.shape, activation=leaky, rngs=rngs)
+        options = dict(activation=leaky, norm=True, rngs=rngs)
+        return generator, gan.Discriminator(w.down, w.shape, **options)
     if w.networks == "conv":
         generator = ConvGenerator(w, made_of, rngs=rngs)
         return generator, ConvDiscriminator(w, made_of, rngs=rngs)
@@ -325,6 +320,7 @@ def models(w, made_of, rngs):
 
 
 STEPS = {"autoencoder": autoencoder.train_step, "vae": vae.train_step, "gan": gan_step}
+CHAPTER3 = {"gencourse": gan.train_step, "flax": chapter3_step}
 
 
 def step_and_objects(implementation, w):
@@ -334,7 +330,8 @@ def step_and_objects(implementation, w):
         nnx.Optimizer(m, optax.adam(w.learning_rate, b1=w.beta1), wrt=nnx.Param)
         for m in made
     ]
-    return STEPS[w.game], (*made, *optimizers)
+    step = CHAPTER3[implementation] if w.networks == "mlp" else STEPS[w.game]
+    return step, (*made, *optimizers)
 
 
 def parameters(objects):
@@ -344,8 +341,7 @@ def parameters(objects):
 
 
 def by_fit(step, objects, data, w):
-    data = data if w.game == "gan" else data[0]
-    data = jax.tree.map(jnp.asarray, data)
+    data = jax.tree.map(jnp.asarray, taken(data, w))
     calls = itertools.count()
 
     def run(steps):
@@ -361,8 +357,7 @@ def by_nnx_jit(step, objects, data, w):
     keys = itertools.cycle(list(jax.random.split(jax.random.key(0), 100)))
 
     def advance(*batch):
-        batch = batch if w.game == "gan" else batch[0]
-        return step(*objects, batch, next(keys))
+        return step(*objects, taken(batch, w), next(keys))
 
     return loop(advance, batches)
 

@@ -10,7 +10,14 @@ import keras  # noqa: E402, after the environment that it reads
 import tensorflow as tf  # noqa: E402
 from keras import layers  # noqa: E402
 
-from benchmarks.workloads import EPSILON, MOMENTUM, SLOPE, cut, loop  # noqa: E402
+from benchmarks.workloads import (  # noqa: E402
+    EPSILON,
+    LAYER_EPSILON,
+    MOMENTUM,
+    SLOPE,
+    cut,
+    loop,
+)
 
 # --- networks ------------------------------------------------------------------
 
@@ -98,25 +105,21 @@ def faces(w):
 
 
 def mlp(w):
-    def layer_norm():
-        return layers.LayerNormalization(epsilon=EPSILON)
+    def hidden(i, o):
+        return [dense(i, o), leaky(), layers.LayerNormalization(epsilon=LAYER_EPSILON)]
 
     generator = keras.Sequential(
         [
             keras.Input((w.latent,)),
-            *each((w.latent, *w.up), lambda i, o: [dense(i, o), leaky(), layer_norm()]),
+            *each((w.latent, *w.up), hidden),
             dense(w.up[-1], w.shape[0], activation="tanh"),
         ]
     )
     discriminator = keras.Sequential(
         [
             keras.Input(w.shape),
-            dense(w.shape[0], w.down[0]),
-            leaky(),
-            layer_norm(),
-            dense(*w.down),
-            leaky(),
-            dense(w.down[1], 1),
+            *each((w.shape[0], *w.down), hidden),
+            dense(w.down[-1], 1),
         ]
     )
     return generator, discriminator
@@ -254,6 +257,31 @@ def gan_step(networks, optimizers, w):
     return step
 
 
+def one_seed_step(networks, optimizers, w):
+    """One z for both updates: the fakes are made once, and G's gradient goes back
+    through the same ones."""
+    generator, discriminator = networks
+    g_optimizer, d_optimizer = optimizers
+
+    def step(real):
+        with tf.GradientTape() as g_tape:
+            fake = generator(tf.random.normal((w.batch, w.latent)), training=True)
+        with tf.GradientTape() as d_tape:
+            on_real = discriminator(real, training=True)
+            on_fake = discriminator(fake, training=True)
+            d_loss = cross_entropy(on_real, 1.0) + cross_entropy(on_fake, 0.0)
+        weights = discriminator.trainable_weights
+        d_optimizer.apply(d_tape.gradient(d_loss, weights), weights)
+
+        with g_tape:  # it goes on where it was
+            g_loss = cross_entropy(discriminator(fake, training=True), 1.0)
+        weights = generator.trainable_weights
+        g_optimizer.apply(g_tape.gradient(g_loss, weights), weights)
+        return {"d_loss": d_loss, "g_loss": g_loss}
+
+    return step
+
+
 # --- all together --------------------------------------------------------------
 
 
@@ -268,7 +296,8 @@ def build(implementation, w, data):
         adam = keras.optimizers.Adam(w.learning_rate, beta_1=w.beta1, epsilon=1e-8)
         adam.build(weights)
         optimizers.append(adam)
-    make = gan_step if w.game == "gan" else autoencoder_step
+    of_a_gan = one_seed_step if w.networks == "mlp" else gan_step
+    make = of_a_gan if w.game == "gan" else autoencoder_step
     step = make(networks, optimizers, w)
     step = tf.function(step, jit_compile=implementation == "keras_xla")
     batches = [[tf.constant(a) for a in batch] for batch in cut(data, w)]

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from benchmarks.workloads import EPSILON, MOMENTUM, SLOPE, cut, loop
+from benchmarks.workloads import EPSILON, LAYER_EPSILON, MOMENTUM, SLOPE, cut, loop
 
 # --- networks ------------------------------------------------------------------
 
@@ -104,23 +104,17 @@ def faces(w):
 
 
 def mlp(w):
-    def layer_norm(o):
-        return nn.LayerNorm(o, eps=EPSILON)
+    def hidden(i, o):
+        return [nn.Linear(i, o), leaky(), nn.LayerNorm(o, eps=LAYER_EPSILON)]
 
     generator = nn.Sequential(
-        *each(
-            (w.latent, *w.up), lambda i, o: [nn.Linear(i, o), leaky(), layer_norm(o)]
-        ),
+        *each((w.latent, *w.up), hidden),
         nn.Linear(w.up[-1], w.shape[0]),
         nn.Tanh(),
     )
     discriminator = nn.Sequential(
-        nn.Linear(w.shape[0], w.down[0]),
-        leaky(),
-        layer_norm(w.down[0]),
-        nn.Linear(*w.down),
-        leaky(),
-        nn.Linear(w.down[1], 1),
+        *each((w.shape[0], *w.down), hidden),
+        nn.Linear(w.down[-1], 1),
     )
     return generator, discriminator
 
@@ -268,6 +262,43 @@ def gan_step(networks, optimizers, w, compiled, frozen=True):
     return step
 
 
+def one_seed_step(networks, optimizers, w, compiled, frozen=True):
+    """One z for both updates, as in PyTorch's DCGAN tutorial: the fakes are made once,
+    D sees them detached, and G's gradient goes back through the same ones."""
+    generator, discriminator = networks
+    g_optimizer, d_optimizer = optimizers
+
+    def make(real):
+        return generator(torch.randn(len(real), w.latent, device=real.device))
+
+    def d_loss_fn(real, fake):
+        on_real, on_fake = discriminator(real), discriminator(fake)
+        return cross_entropy(on_real, 1.0) + cross_entropy(on_fake, 0.0)
+
+    def g_loss_fn(fake):
+        return cross_entropy(discriminator(fake), 1.0)
+
+    if compiled:
+        make, d_loss_fn, g_loss_fn = map(torch.compile, (make, d_loss_fn, g_loss_fn))
+
+    def step(real):
+        fake = make(real)
+        d_optimizer.zero_grad()
+        d_loss = d_loss_fn(real, fake.detach())
+        d_loss.backward()
+        d_optimizer.step()
+
+        discriminator.requires_grad_(not frozen)
+        g_optimizer.zero_grad()
+        g_loss = g_loss_fn(fake)
+        g_loss.backward()
+        g_optimizer.step()
+        discriminator.requires_grad_(True)
+        return {"d_loss": d_loss.detach(), "g_loss": g_loss.detach()}
+
+    return step
+
+
 # --- all together --------------------------------------------------------------
 
 
@@ -287,7 +318,8 @@ def build(implementation, w, data):
     optimizers = [
         torch.optim.Adam(p, lr=w.learning_rate, betas=betas, fused=fused) for p in owned
     ]
-    make = gan_step if w.game == "gan" else autoencoder_step
+    of_a_gan = one_seed_step if w.networks == "mlp" else gan_step
+    make = of_a_gan if w.game == "gan" else autoencoder_step
     more = {"frozen": bool(fused)} if w.game == "gan" else {}
     compiled = implementation == "torch_compile"
     step = make(networks, optimizers, w, compiled, **more)

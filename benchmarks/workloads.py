@@ -13,7 +13,8 @@ import numpy as np
 BATCHES = 20  # in memory; training goes round and round
 LAST = 20  # losses that a run gives back
 SLOPE = 0.2  # of every LeakyReLU
-EPSILON = 1e-5  # of every BatchNorm and LayerNorm
+EPSILON = 1e-5  # of every BatchNorm
+LAYER_EPSILON = 1e-6  # of every LayerNorm: Flax's default
 MOMENTUM = 0.9  # of every BatchNorm: what stays of the old statistics; torch says 0.1
 
 
@@ -148,6 +149,12 @@ def read(path, w):
         labels = stored["labels"].astype(np.int32)
     x = 2 * x - 1 if w.game == "gan" else x
     return (x, labels) if w.networks == "conditional" else (x,)
+
+
+def taken(batch, w):
+    """A batch, a tuple of arrays, as the steps in Flax take it: chapters' own take
+    pictures alone, the others a tuple."""
+    return batch if w.game == "gan" and w.networks != "mlp" else batch[0]
 
 
 def cut(data, w):

@@ -12,6 +12,7 @@ squared error, there on logits, is of X. Mao and others, "Least squares generati
 adversarial networks", ICCV 2017.
 """
 
+import functools
 import itertools
 
 import jax
@@ -20,7 +21,9 @@ import numpy as np
 import optax
 from flax import nnx
 
-LEAKY = nnx.leaky_relu  # with slope 0.01 below 0
+from gencourse.layers import Dropout
+
+LEAKY = functools.partial(nnx.leaky_relu, negative_slope=0.2)
 
 
 class Generator(nnx.Module):
@@ -58,7 +61,11 @@ class Generator(nnx.Module):
 
 
 class Discriminator(nnx.Module):
-    """Pictures or points (B, *shape) -> logits (B,): above 0 it says "real"."""
+    """Pictures or points (B, *shape) -> logits (B,): above 0 it says "real".
+
+    `dropout` is the share of each hidden layer that is left out, by chance, where a
+    key is given, as in training; `norm` as in the generator.
+    """
 
     def __init__(
         self,
@@ -66,20 +73,26 @@ class Discriminator(nnx.Module):
         shape=(28, 28, 1),
         *,
         activation=LEAKY,
-        norm=True,
+        norm=False,
+        dropout=0.0,
         rngs: nnx.Rngs,
     ):
         self.activation = activation
         widths = (int(np.prod(shape)), *hidden)
         self.hidden = nnx.List(_dense(widths, rngs))
         self.norms = nnx.List(_norms(hidden if norm else (), rngs))
+        self.dropout = Dropout(dropout)
         self.verdict = nnx.Linear(widths[-1], 1, rngs=rngs)
 
-    def __call__(self, x, key=None):  # key: for networks with dropout
+    def __call__(self, x, key=None):
         x = x.reshape(len(x), -1)  # (B, pixels)
-        for dense, norm in itertools.zip_longest(self.hidden, self.norms):
+        keys = [None] * len(self.hidden)
+        if key is not None:
+            keys = jax.random.split(key, len(self.hidden))
+        for dense, norm, key in itertools.zip_longest(self.hidden, self.norms, keys):
             x = self.activation(dense(x))  # (B, width)
             x = norm(x) if norm else x
+            x = self.dropout(x, deterministic=key is None, rngs=key)
         return self.verdict(x)[:, 0]  # (B,)
 
 
@@ -172,6 +185,22 @@ def train_step(
         "d_norm": optax.tree.norm(d_grads),
         "g_norm": optax.tree.norm(g_grads),
     }
+
+
+def average(mean, network, decay=0.999):
+    """Move the weights of `mean` a little towards those of `network`, in a step.
+
+    mean: a clone of `network` from before training. decay: what stays of it; it is a
+    running mean over about 1 / (1 - decay) steps. Two players circle; the mean of a
+    circle is nearer to its middle than any point that they come by. Source: Y. Yazici
+    and others, "The unusual effectiveness of averaging in GAN training", ICLR 2019.
+    """
+
+    def towards(old, new):
+        return old + (1 - decay) * (new - old)
+
+    states = (nnx.state(a, nnx.Param) for a in (mean, network))
+    nnx.update(mean, jax.tree.map(towards, *states))
 
 
 def noise(generator, n, key):

@@ -1,12 +1,13 @@
 """Measure the figures that the course quotes: `make results`, or with names.
 
-    python results/measure.py [--data-dir DIR] [NAME ...]
+    python results/measure.py [--data-dir DIR] [--seeds 0,1] [NAME ...]
 
 Each experiment below runs once a seed and gives its figures, a dict from a result's
 name to a number. After every seed all is written, so that an interrupted run goes on
-where it stopped. results.json maps a name to its mean, standard deviation, n and
-seeds, the data, budget and device, the seconds of all seeds' training, and what others
-published. To measure afresh, name the experiment and add --again.
+where it stopped, and two may run at once, on other seeds. results.json maps a name to
+its mean, standard deviation, n and seeds, the data, budget and device, the seconds of
+all seeds' training, and what others published. To measure afresh, name the experiment
+and add --again.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from gencourse.train import fit
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))
 from benchmarks import loop  # noqa: E402, once the repository is on the path
+from results import gans  # noqa: E402
 
 RESULTS = Path(__file__).with_name("results.json")
 
@@ -39,6 +41,10 @@ PYTHAE = (
     "C. Chadebec and others, Pythae, its reproduction of a VAE on binary MNIST, 200 "
     "importance samples, one hidden layer of 400, binarised once for all: "
     "github.com/clementchadebec/benchmark_VAE, reproducibility"
+)
+GOODFELLOW = (
+    "I. J. Goodfellow and others, Generative adversarial nets, NIPS 2014, table 1: 225 "
+    "+- 2; another G and D, and 10,000 samples"
 )
 KERAS_VAE = f"{KERAS}, trained at beta 2.05, counted at beta 1"
 
@@ -144,16 +150,18 @@ def vae_nll(seed, args):
     }
 
 
-def judge_fashion(seed, args):
-    """The embedded judge on the full official test set. Its weights are fixed, so
-    there is one figure whatever the seed."""
-    judge = load_judge("fashion_mnist")
-    images, labels = data.load("fashion_mnist", "test", True, args.data_dir)
-    p = probabilities(judge, data.scale(images, "unit"))
-    return {
-        "judge.fashion_mnist.accuracy": float((p.argmax(1) == labels).mean()),
-        "judge.fashion_mnist.confidence": float(p.max(1).mean()),
-    }
+def judge_of(name):
+    def run(seed, args):
+        """The embedded judge on the full official test set. Its weights are fixed, so
+        there is one figure whatever the seed."""
+        images, labels = data.load(name, "test", True, args.data_dir)
+        p = probabilities(load_judge(name), data.scale(images, "unit"))
+        return {
+            f"judge.{name}.accuracy": float((p.argmax(1) == labels).mean()),
+            f"judge.{name}.confidence": float(p.max(1).mean()),
+        }
+
+    return run
 
 
 FIRST_RUN = {"TQDM_DISABLE": "1", "GENCOURSE_COMPILED": "off"}  # no bars, all compiled
@@ -196,7 +204,16 @@ NLL_RECIPE = (
     "two hidden layers of 500 each way, 32 latents, 100 epochs, batch 100, Adam 1e-3 "
     "falling to 1e-5 by a cosine; importance-weighted bound of 500 samples"
 )
+DIGITS = "MNIST, 50,000 train, 10,000 held back, 10,000 test"
+GAN_RECIPE = (
+    f"gan.Generator() and gan.Discriminator(dropout={gans.DROPOUT}), batch 100, Adam "
+    f"{gans.RATE:g} with b1 0.5, {gans.EPOCHS} epochs, running mean of G with decay "
+    f"{gans.DECAY}; 10,000 samples"
+)
+RING = "20,000 points of 8 Gaussians of deviation 0.05 on a ring of radius 1"
+RING_RECIPE = "two hidden layers of 128, batch 256, Adam 1e-3 falling, 20,000 steps"
 KERNEL = "from top to bottom, start of the kernel and compilation included"
+EMBEDDED_DIGITS = "MNIST, the embedded 10,000"
 EMOJI = "emoji, the embedded 1,073"
 NOTEBOOKS = {
     "chapters.01_autoencoder": EMBEDDED,
@@ -204,10 +221,22 @@ NOTEBOOKS = {
     "chapters.02_vae": EMBEDDED,
     "chapters.02_project_faces": EMOJI,
     "solutions.02_vae": EMBEDDED,
+    "chapters.03_gan": EMBEDDED_DIGITS,
+    "solutions.03_gan": EMBEDDED_DIGITS,
 }
 # name: (function, seeds, budget, data, how); a figure may name its own budget
 EXPERIMENTS = {
-    "judge.fashion_mnist": (judge_fashion, [0], "full", FULL, "embedded weights"),
+    "judge.fashion_mnist": (
+        judge_of("fashion_mnist"),
+        [0],
+        "full",
+        FULL,
+        "embedded weights",
+    ),
+    "judge.mnist": (judge_of("mnist"), [0], "full", DIGITS, "embedded weights"),
+    "gan.mnist": (gans.mnist, [0, 1, 2], "full", DIGITS, GAN_RECIPE),
+    "real.mnist": (gans.real, [0, 1, 2], "full", DIGITS, "10,000 training pictures"),
+    "gan.ring": (gans.ring, [0, 1, 2], "full", RING, RING_RECIPE),
     "autoencoder.fashion_mnist": (autoencoder_full, [0, 1, 2], "full", FULL, RECIPE),
     "vae.fashion_mnist": (vae_full, [0, 1, 2], "full", FULL, VAE_RECIPE),
     "vae.mnist": (vae_nll, [0, 1, 2], "full", BINARISED, NLL_RECIPE),
@@ -221,6 +250,7 @@ PUBLISHED = {
     "autoencoder.fashion_mnist.test_bce": {"value": 0.25317, "citation": KERAS},
     "vae.fashion_mnist.2d.nats": {"value": 268.05, "citation": KERAS_VAE},
     "vae.mnist.nll": {"value": 89.78, "citation": PYTHAE},
+    "gan.mnist.parzen": {"value": 225, "citation": GOODFELLOW},
 }
 
 
@@ -248,23 +278,38 @@ def summarise(runs, entry):
     }
 
 
+def stored():
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+
+
+def store(results):
+    partial = RESULTS.with_suffix(f".{os.getpid()}.partial")
+    text = json.dumps(dict(sorted(results.items())), indent=1)
+    partial.write_text(text + "\n", encoding="utf-8")
+    partial.replace(RESULTS)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help=", ".join(EXPERIMENTS))
     parser.add_argument("--data-dir", help="where the prepared sets are")
+    parser.add_argument("--seeds", help="some of an experiment's seeds, as 0,2")
     parser.add_argument("--again", action="store_true", help="forget earlier seeds")
     args = parser.parse_args()
     unknown = set(args.names) - set(EXPERIMENTS)
     if unknown:
         parser.error(f"unknown: {sorted(unknown)}; there are {list(EXPERIMENTS)}")
 
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    only = args.seeds and set(map(int, args.seeds.split(",")))
     for name in args.names or EXPERIMENTS:
         function, seeds, budget, used, how = EXPERIMENTS[name]
+        seeds = [s for s in seeds if not only or s in only]
+        results = stored()
         mine = {k for k, v in results.items() if v["experiment"] == name}
         if args.again:
             for key in mine:
                 del results[key]
+            store(results)
             mine = set()
         for seed in seeds:
             if mine and all(seed in results[key]["seeds"] for key in mine):
@@ -274,6 +319,7 @@ def main():
             start = time.perf_counter()
             figures = function(seed, args)
             seconds = time.perf_counter() - start
+            results = stored()  # another process may have written meanwhile
             for key, value in figures.items():
                 print(f"  {key} = {value:.6g}  ({seconds:.0f} s)", flush=True)
                 old = results.get(key, {"seeds": [], "values": [], "seconds": 0})
@@ -288,10 +334,7 @@ def main():
                     "published": PUBLISHED.get(key),
                 }
                 results[key] = summarise({**runs, seed: value}, entry)
-            partial = RESULTS.with_suffix(".partial")
-            text = json.dumps(dict(sorted(results.items())), indent=1)
-            partial.write_text(text + "\n", encoding="utf-8")
-            partial.replace(RESULTS)
+            store(results)
 
 
 if __name__ == "__main__":

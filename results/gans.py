@@ -1,0 +1,118 @@
+"""The figures of chapter 3: how they are trained and what is measured of them.
+
+`measure.py` calls these with a seed. They choose nothing by what they score: the
+Parzen window is chosen on pictures held back, and everything else is fixed here.
+"""
+
+import math
+import time
+
+import jax
+import numpy as np
+import optax
+from flax import nnx
+
+from gencourse import data, gan
+from gencourse.metrics import judge as judges
+from gencourse.metrics import parzen, samples
+from gencourse.train import fit
+
+RATE, EPOCHS, DROPOUT, DECAY = 2e-3, 130, 0.15, 0.9998
+HELD = 10_000  # training pictures that are kept for choosing the Parzen window
+DRAWN = 10_000
+WIDTHS = np.geomspace(0.1, 0.4, 15)
+RING_WIDTH = 0.05  # of a ring of radius 1
+
+
+def averaged(mean, generator, discriminator, g_optimizer, d_optimizer, batch, key):
+    """Chapter 3's step, and a running mean of G's weights over about 5,000 steps."""
+    game = generator, discriminator, g_optimizer, d_optimizer
+    figures = gan.train_step(*game, batch, key)
+    gan.average(mean, generator, DECAY)
+    return figures
+
+
+def unit(x):
+    return (np.asarray(x) + 1) / 2
+
+
+def mnist(seed, args):
+    """The MLP GAN on 50,000 digits; every figure on the 10,000 official test ones."""
+    images, labels = data.load("mnist", full=True, data_dir=args.data_dir)
+    test_images, _ = data.load("mnist", "test", full=True, data_dir=args.data_dir)
+    x, held = np.split(data.scale(images, "tanh"), [-HELD])
+    rngs = nnx.Rngs(seed)
+    generator = gan.Generator(rngs=rngs)
+    networks = generator, gan.Discriminator(dropout=DROPOUT, rngs=rngs)
+    adam = optax.adam(RATE, b1=0.5)
+    optimizers = [nnx.Optimizer(a, adam, wrt=nnx.Param) for a in networks]
+    mean = nnx.clone(generator)
+    options = dict(batch_size=100, epochs=EPOCHS, key=jax.random.key(seed))
+    start = time.process_time()  # of all threads
+    fit(averaged, (mean, *networks, *optimizers), x, **options)
+    minutes = (time.process_time() - start) / 60
+    drawn = unit(gan.sample(mean, DRAWN, jax.random.key(1000 + seed)))
+    test = data.scale(test_images, "unit")
+    figures = {
+        f"gan.mnist.{name}": value
+        for name, value in score(drawn, test, unit(held)).items()
+    }
+    return figures | {"gan.mnist.cpu_minutes": minutes}
+
+
+def real(seed, args):
+    """The same figures of real training pictures, put in the place of drawn ones."""
+    images, _ = data.load("mnist", full=True, data_dir=args.data_dir)
+    test_images, _ = data.load("mnist", "test", full=True, data_dir=args.data_dir)
+    x, held = np.split(data.scale(images, "unit"), [-HELD])
+    chosen = np.random.default_rng(seed).permutation(len(x))[:DRAWN]
+    found = score(x[chosen], data.scale(test_images, "unit"), held)
+    return {f"real.mnist.{name}": value for name, value in found.items()}
+
+
+def score(drawn, test, held):
+    """What stands in the chapter's table, of pictures (N, 28, 28, 1) in [0, 1]."""
+    judge = judges.load_judge("mnist")
+    p = judges.probabilities(judge, drawn)
+    named, features = p.argmax(axis=1), judges.features(judge, drawn)
+    reference = judge.feature_mean, judge.feature_covariance
+    precision, recall = samples.precision_recall(features, judges.features(judge, test))
+    width, _ = parzen.choose_bandwidth(held, drawn, WIDTHS)
+    nats = parzen.log_likelihood(test, drawn, width)
+    return {
+        "digits": samples.coverage(named),
+        "entropy": samples.entropy(named),
+        "confidence": float(p.max(axis=1).mean()),
+        "frechet": samples.frechet(features, reference),
+        "precision": precision,
+        "recall": recall,
+        "parzen": float(nats.mean()),
+        "parzen_error": float(nats.std(ddof=1) / math.sqrt(len(nats))),
+        "parzen_width": width,
+    }
+
+
+def ring(seed, args):
+    """Eight Gaussians of deviation 0.05 on a ring of radius 1."""
+    angles = 2 * np.pi * np.arange(8) / 8
+    centres = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    rng = np.random.default_rng(seed)
+    steps = RING_WIDTH * rng.normal(size=(20_000, 2))
+    points = (centres[rng.integers(8, size=20_000)] + steps).astype(np.float32)
+    rngs = nnx.Rngs(seed)
+    common = {"hidden": (128, 128), "shape": (2,), "rngs": rngs}
+    generator = gan.Generator(2, last=lambda a: a, norm=False, **common)
+    networks = generator, gan.Discriminator(**common)
+    turns = 20_000
+    rule = optax.adam(optax.cosine_decay_schedule(1e-3, turns, 0.02), b1=0.5)
+    optimizers = [nnx.Optimizer(a, rule, wrt=nnx.Param) for a in networks]
+    options = dict(batch_size=256, steps=turns, key=jax.random.key(seed))
+    fit(gan.train_step, (*networks, *optimizers), points, **options)
+    drawn = gan.sample(generator, DRAWN, jax.random.key(1000 + seed))
+    away, mode = samples.nearest(drawn, centres.astype(np.float32))
+    inside = away[:, 0] < 3 * RING_WIDTH
+    found = np.bincount(mode[inside, 0], minlength=8) >= 0.1 * DRAWN / 8
+    return {
+        "gan.ring.modes": int(found.sum()),
+        "gan.ring.inside": float(inside.mean()),
+    }
