@@ -188,7 +188,7 @@ def train_step(
 
 
 def average(mean, network, decay=0.999):
-    """Move the weights of `mean` a little towards those of `network`, in a step.
+    """Move the weights of `mean` a little towards those of `network`, inside a step.
 
     mean: a clone of `network` from before training. decay: what stays of it; it is a
     running mean over about 1 / (1 - decay) steps. Two players circle; the mean of a
@@ -199,7 +199,8 @@ def average(mean, network, decay=0.999):
     def towards(old, new):
         return old + (1 - decay) * (new - old)
 
-    states = (nnx.state(a, nnx.Param) for a in (mean, network))
+    moved = nnx.Param, nnx.BatchStat  # BatchNorms' running statistics too
+    states = (nnx.state(a, moved) for a in (mean, network))
     nnx.update(mean, jax.tree.map(towards, *states))
 
 

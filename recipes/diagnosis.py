@@ -1,0 +1,395 @@
+"""How `metrics.diagnose` got its thresholds, and how good they are.
+
+    python recipes/diagnosis.py train --work DIR    # 72 small runs, 15 minutes
+    python recipes/diagnosis.py record --work DIR   # what diagnose says of each
+
+Runs of a GAN that are broken on purpose, three recipes for each thing that diagnose can
+say. On those for "fix" (embedded MNIST) the thresholds were fixed; on those for "score"
+(another seed of MNIST, and Fashion-MNIST) they are scored. A run's label is what was
+done to it, and its samples were looked at before anything was measured.
+
+`train` may be stopped and goes on with the next run. `record` writes to
+results/diagnosis/ the histories (as means of 100 parts, which is what diagnose reads),
+all figures, what was said, and the table.
+"""
+
+import argparse
+import functools
+import json
+import os
+from pathlib import Path
+
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+
+from gencourse import data, gan
+from gencourse.metrics import diagnosis
+from gencourse.metrics import judge as judges
+from gencourse.train import NotFinite, fit
+
+RESULTS = Path(__file__).resolve().parent.parent / "results" / "diagnosis"
+# For what, on which set, with which seed.
+SETS = [("fix", "mnist", 1), ("score", "mnist", 11), ("score", "fashion_mnist", 21)]
+METRICS = ["d_loss", "g_loss", "p_real", "p_fake", "real_right", "fake_right"]
+METRICS += ["d_norm", "g_norm"]
+BATCH = 64
+SAMPLES = 1000
+
+CROSS_ENTROPY = gan.d_loss, gan.g_loss
+MIN_MAX = gan.d_loss, gan.g_loss_min_max
+SQUARED = gan.d_squared_error, gan.g_squared_error
+
+
+def d_on_logits(real, fake):
+    return ((real - 1) ** 2).mean(), (fake**2).mean()
+
+
+def g_on_logits(fake):
+    return ((fake - 1) ** 2).mean()
+
+
+def d_of_probabilities(real, fake):
+    """Cross-entropy as the formula stands: log 0 is minus infinity."""
+    return -jnp.log(nnx.sigmoid(real)).mean(), -jnp.log(1 - nnx.sigmoid(fake)).mean()
+
+
+def g_of_probabilities(fake):
+    return -jnp.log(nnx.sigmoid(fake)).mean()
+
+
+ON_LOGITS = d_on_logits, g_on_logits
+PROBABILITIES = d_of_probabilities, g_of_probabilities
+
+
+def step(
+    generator,
+    discriminator,
+    g_optimizer,
+    d_optimizer,
+    batch,
+    key,
+    d_loss,
+    g_loss,
+    times=1,
+):
+    """gan.train_step, after `times` - 1 more steps of D on the same real pictures."""
+
+    def loss(discriminator, fake):
+        return sum(d_loss(discriminator(batch), discriminator(fake)))
+
+    for i in range(times - 1):
+        z = gan.noise(generator, len(batch), jax.random.fold_in(key, i))
+        grads = nnx.grad(loss)(discriminator, nnx.clone(generator)(z))
+        d_optimizer.update(discriminator, grads)
+    objects = generator, discriminator, g_optimizer, d_optimizer
+    return gan.train_step.__wrapped__(*objects, batch, key, d_loss, g_loss)
+
+
+@functools.cache
+def compiled(d_loss, g_loss, times):
+    """The same object for the same game, so that fit compiles it once for all seeds."""
+    return nnx.jit(functools.partial(step, d_loss=d_loss, g_loss=g_loss, times=times))
+
+
+def no_noise(key, shape):
+    return jnp.full(shape, 0.5)
+
+
+def few_seeds(key, shape, n=5):
+    """One of n seeds: the key is the batch's number modulo n, say."""
+    which = jax.random.randint(key, shape[:1], 0, n)
+    return jax.vmap(lambda i: jax.random.normal(jax.random.key(i), shape[1:]))(which)
+
+
+def little_noise(key, shape):
+    return 0.01 * jax.random.normal(key, shape)
+
+
+def half_tanh(x):
+    return jnp.tanh(x) / 2
+
+
+def stopped_tanh(x):
+    return jax.lax.stop_gradient(jnp.tanh(x))
+
+
+def in_turns(rate, block, first):
+    """The rate for `block` steps, then 0 for as many, and so on."""
+
+    def at(step):
+        return rate * ((step // block) % 2 == (0 if first else 1))
+
+    return at
+
+
+@functools.cache
+def adam(rate, b1=0.5):
+    return optax.adam(rate, b1=b1)
+
+
+@functools.cache
+def sgd(rate, momentum=None):
+    return optax.sgd(rate, momentum=momentum)
+
+
+@functools.cache
+def turns(rate, block, first):
+    return optax.adam(in_turns(rate, block, first), b1=0.5)
+
+
+DEFAULT = dict(
+    losses=CROSS_ENTROPY,
+    g=adam(1e-3),
+    d=adam(1e-3),
+    g_net={},
+    d_net={},
+    times=1,
+    steps=600,
+    pictures=None,
+    classes=None,
+    real_has_all=False,
+)
+PLAIN = dict(norm=False, activation=nnx.sigmoid)
+BARE = dict(norm=False)
+NORM = dict(norm=True)
+BIG = dict(g_net=dict(hidden=(128, 256)), d_net=dict(hidden=(256, 128)), steps=1500)
+RUNS = {
+    "not finite": {
+        "log of a probability": dict(losses=PROBABILITIES, d=adam(5e-2), g=adam(1e-5)),
+        "squared error on logits, SGD 10": dict(
+            losses=ON_LOGITS, g=sgd(10.0), d=sgd(10.0), g_net=BARE
+        ),
+        "SGD 1e6": dict(g=sgd(1e6), d=sgd(1e6), g_net=BARE),
+    },
+    "D won": {
+        "G of 4 units, D five times": dict(
+            g_net=dict(hidden=(4,), norm=False), d_net=NORM, times=5
+        ),
+        "G ends in half a tanh": dict(g_net=dict(last=half_tanh), steps=1000),
+        "G of one layer, D five times": dict(
+            g_net=dict(hidden=()), d_net=NORM, times=5
+        ),
+    },
+    "G stuck": {
+        "optimizer forgotten": dict(g=sgd(0.0)),
+        "gradient stopped": dict(g_net=dict(last=stopped_tanh)),
+        "min-max, D five times": dict(losses=MIN_MAX, d_net=NORM, times=5),
+    },
+    "total collapse": {
+        "squared error, sigmoid, SGD 1": dict(
+            losses=SQUARED, g=sgd(1.0), d=sgd(1.0), g_net=PLAIN, d_net=PLAIN
+        ),
+        "cross-entropy, sigmoid, SGD 0.3": dict(
+            g=sgd(0.3), d=sgd(0.3), g_net=PLAIN, d_net=PLAIN
+        ),
+        "no noise, sigmoid, Adam": dict(g_net=PLAIN | dict(draw=no_noise), d_net=PLAIN),
+    },
+    "partial collapse": {
+        "five seeds": BIG | dict(g_net=dict(hidden=(128, 256), draw=few_seeds)),
+        "one seed number": BIG | dict(g_net=dict(hidden=(128, 256), latent=1)),
+        "five classes": BIG | dict(classes=range(5), real_has_all=True),
+    },
+    "oscillation": {
+        "turns of 100": dict(g=turns(1e-3, 100, False), d=turns(1e-3, 100, True)),
+        "turns of 40": dict(g=turns(1e-3, 40, False), d=turns(1e-3, 40, True)),
+        "G rests every second 50": dict(g=turns(2e-3, 50, False)),
+    },
+    "memorised": {
+        "10 pictures": BIG | dict(pictures=10),
+        "20 pictures": BIG | dict(pictures=20),
+        "50 pictures": BIG | dict(pictures=50),
+    },
+    "healthy": {
+        "D bare, Adam 1e-3, b1 0.5": BIG,
+        "three classes": BIG | dict(classes=(0, 1, 7)),
+        "D ahead": BIG | dict(times=3),
+    },
+}
+
+
+def pictures(name, settings, seed):
+    """The real ones that a run learns from: uint8 (N, 28, 28, 1)."""
+    images, labels = data.load(name, "train")
+    order = np.random.default_rng(seed).permutation(len(images))
+    if settings["classes"]:
+        order = order[np.isin(labels[order], settings["classes"])]
+    return images[order[: settings["pictures"]]]
+
+
+def tanh(images):
+    return data.scale(images, "tanh")
+
+
+def train(name, settings, seed):
+    """(history, samples uint8 (SAMPLES, 28, 28, 1))."""
+    g_net = dict(latent=16, hidden=(64, 128)) | settings["g_net"]
+    d_net = dict(hidden=(128, 64), norm=False) | settings["d_net"]
+    generator = gan.Generator(**g_net, rngs=nnx.Rngs(seed))
+    discriminator = gan.Discriminator(**d_net, rngs=nnx.Rngs(1000 + seed))
+    g_optimizer = nnx.Optimizer(generator, settings["g"], wrt=nnx.Param)
+    d_optimizer = nnx.Optimizer(discriminator, settings["d"], wrt=nnx.Param)
+    d_loss, g_loss = settings["losses"]
+    one = compiled(d_loss, g_loss, settings["times"])
+    images = pictures(name, settings, seed)
+    images = images[np.arange(max(len(images), 640)) % len(images)]
+    try:
+        history = fit(
+            one,
+            (generator, discriminator, g_optimizer, d_optimizer),
+            images,
+            batch_size=BATCH,
+            steps=settings["steps"],
+            key=jax.random.key(seed),
+            transform=tanh,
+            progress=False,
+        )
+    except NotFinite as error:
+        history = error.history
+    x = np.asarray(gan.sample(generator, SAMPLES, jax.random.key(2000 + seed)))
+    x = np.nan_to_num(x, nan=0).clip(-1, 1)
+    return history, np.rint((x + 1) * 127.5).astype(np.uint8)
+
+
+def every_run():
+    """(name, purpose, kind, recipe, data, seed, settings) of each."""
+    for kind, recipes in RUNS.items():
+        for recipe, settings in recipes.items():
+            for purpose, name, seed in SETS:
+                title = f"{kind}, {recipe}, {name}, {seed}"
+                yield title, purpose, kind, recipe, name, seed, DEFAULT | settings
+
+
+def train_all(work):
+    work.mkdir(exist_ok=True, parents=True)
+    for title, _, _, _, name, seed, settings in every_run():
+        path = work / f"{title}.npz"
+        if not path.exists():
+            history, samples = train(name, settings, seed)
+            np.savez_compressed(path, samples=samples, **history)
+            print(f"{title}: {len(history['p_fake'])} steps", flush=True)
+
+
+def record(work, purpose):
+    """Measure the runs of one purpose; keep what was recorded of the other."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / "runs.json"
+    old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    runs = [r for r in old.get("runs", []) if r["purpose"] != purpose]
+    histories = dict(np.load(RESULTS / "histories.npz")) if runs else {}
+    for title, its, kind, recipe, name, seed, settings in every_run():
+        if its != purpose:
+            continue
+        with np.load(work / f"{title}.npz") as saved:
+            history = {m: saved[m] for m in METRICS}
+            samples = saved["samples"]
+        if settings["real_has_all"]:
+            settings = settings | dict(classes=None)
+        found = diagnosis.diagnose(
+            history,
+            data.scale(samples, "unit"),
+            real=data.scale(pictures(name, settings, seed), "unit"),
+            judge=judges.load_judge(name),
+        )
+        parts = [diagnosis.in_parts(history[m]).astype(np.float32) for m in METRICS]
+        histories[title] = np.stack(parts)
+        runs.append(
+            dict(
+                name=title,
+                purpose=purpose,
+                kind=kind,
+                recipe=recipe,
+                data=name,
+                seed=seed,
+                steps=len(history["p_fake"]),
+                said=found.verdict,
+                because=found.because,
+                also=found.also,
+                figures={k: float(f"{v:.6g}") for k, v in found.figures.items()},
+            )
+        )
+        print(f"{title}: {found.verdict}, {found.because}; {found.also}", flush=True)
+    order = {title: i for i, (title, *_) in enumerate(every_run())}
+    runs.sort(key=lambda run: order[run["name"]])
+    recorded = dict(
+        command="python recipes/diagnosis.py train --work DIR; the same with record",
+        device=f"{jax.devices()[0].platform}, {os.cpu_count()} cores",
+        versions={m.__name__: m.__version__ for m in (jax, flax, optax, np)},
+        batch_size=BATCH,
+        samples=SAMPLES,
+        rules=diagnosis.RULES,
+        metrics=METRICS,
+        runs=runs,
+    )
+    np.savez_compressed(RESULTS / "histories.npz", **histories)
+    path.write_text(json.dumps(recorded, indent=1) + "\n", encoding="utf-8")
+    recorded = json.loads(path.read_text(encoding="utf-8"))
+    (RESULTS / "README.md").write_text(table(recorded), encoding="utf-8")
+
+
+def table(recorded):
+    """The hits and misses, as Markdown."""
+    runs = recorded["runs"]
+    lines = [
+        "# What `metrics.diagnose` says of runs that are broken on purpose",
+        "",
+        "Written by `recipes/diagnosis.py`: what was done to each run stands there, "
+        "and is the run's label. The thresholds were fixed on the first column's runs "
+        "and scored on those of the other two, once. `runs.json` has every figure of "
+        "every run, `histories.npz` the curves, as means of 100 parts.",
+        "",
+        f"    {recorded['command']}",
+        "",
+        f"Embedded sets of 10,000 pictures, batches of {recorded['batch_size']}, "
+        f"{recorded['samples']:,} samples a run; device: {recorded['device']}; "
+        + ", ".join(f"{k} {v}" for k, v in recorded["versions"].items())
+        + ".",
+        "",
+        "| what was done | " + " | ".join(f"{p}: {d}, seed {s}" for p, d, s in SETS),
+        "|---|" + "---|" * len(SETS),
+    ]
+    for kind in RUNS:
+        cells = []
+        for purpose, name, _ in SETS:
+            some = [
+                r
+                for r in runs
+                if (r["kind"], r["purpose"], r["data"]) == (kind, purpose, name)
+            ]
+            hits = sum(r["said"] == kind for r in some)
+            cells.append(f"{hits} of {len(some)}" if some else "")
+        lines.append(f"| {kind} | " + " | ".join(cells) + " |")
+    cells = []
+    for purpose, name, _ in SETS:
+        some = [r for r in runs if (r["purpose"], r["data"]) == (purpose, name)]
+        cells.append(f"{sum(r['said'] == r['kind'] for r in some)} of {len(some)}")
+    lines += ["| all | " + " | ".join(cells) + " |", ""]
+    scored = [r for r in runs if r["purpose"] == "score"]
+    hits = sum(r["said"] == r["kind"] for r in scored)
+    lines += [f"Scored: {hits} of {len(scored)}.", "", "Misses:", ""]
+    lines += [
+        f"- {r['name']} ({r['purpose']}): said {r['said']}, for {r['because']}"
+        + (f"; also {', '.join(r['also'])}" if r["also"] else "")
+        for r in runs
+        if r["said"] != r["kind"]
+    ] or ["- none"]
+    return "\n".join(lines) + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["train", "record"])
+    parser.add_argument("--work", type=Path, required=True, help="for the runs")
+    parser.add_argument("--purpose", choices=["fix", "score"], help="record only these")
+    args = parser.parse_args()
+    if args.what == "train":
+        return train_all(args.work)
+    for purpose in [args.purpose] if args.purpose else ["fix", "score"]:
+        record(args.work, purpose)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,268 @@
+"""diagnose: each verdict from a case that was made for it, and the recorded runs."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gencourse import data, metrics
+from gencourse.metrics import diagnosis
+from gencourse.metrics.judge import load_judge
+
+ROOT = Path(__file__).resolve().parent.parent
+RECORDED = ROOT / "results" / "diagnosis"
+STEPS = 400
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def judge():
+    return load_judge("mnist")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """((1,000 to train on, their labels), (300 others, their labels))."""
+    train, test = data.load("mnist", "train"), data.load("mnist", "test")
+    return (
+        (data.scale(train[0][:1000], "unit"), train[1][:1000]),
+        (data.scale(test[0][:300], "unit"), test[1][:300]),
+    )
+
+
+def run(p_fake=0.3, right=0.8, g_norm=2.0, steps=STEPS):
+    """A history that stands still but for a little noise; arguments may be arrays."""
+    noise = 1 + 0.02 * np.random.default_rng(1).standard_normal(steps)
+    history = dict(
+        d_loss=noise, g_loss=noise, p_real=0.7 * noise, p_fake=p_fake * noise,
+        real_right=np.clip(right * noise, 0, 1), d_norm=noise, g_norm=g_norm * noise,
+    )  # fmt: skip
+    history["fake_right"] = history["real_right"]
+    return {k: np.float32(v) for k, v in history.items()}
+
+
+WON = dict(p_fake=1e-3, right=1.0)
+GREY = RNG.random((300, 28, 28, 1), np.float32)  # what an untrained G draws, about
+
+
+def bad(pictures):
+    """Digits whose pixels were shuffled within blocks: the mean stays like the real."""
+    x = np.clip(pictures + RNG.normal(0, 0.5, pictures.shape), 0, 1)
+    return np.float32(np.where(RNG.random(x.shape) < 0.5, x, 0.8 * np.roll(x, 3, 1)))
+
+
+def said(history, samples, digits, judge, **more):
+    return metrics.diagnose(history, samples, real=digits[0][0], judge=judge, **more)
+
+
+def test_other_real_pictures_are_healthy_samples(digits, judge):
+    found = said(run(), digits[1][0], digits, judge)
+    assert (found.verdict, found.also) == ("healthy", ())
+    figures = found.figures
+    for name in ("spread", "classes", "variety", "copies", "far", "likeness"):
+        assert 0.8 < figures[name] < 1.25, name
+    assert figures["d_right"] == pytest.approx(0.8, abs=0.01)
+    assert figures["p_fake"] == pytest.approx(0.3, abs=0.01)
+    assert figures["p_fake_rise"] == pytest.approx(1, abs=0.02)
+    assert figures["swing"] < 0.05 and figures["g_gradient"] > 0.9
+
+
+def test_d_that_is_ahead_of_good_samples_is_no_verdict(digits, judge):
+    found = said(run(p_fake=0.01, right=0.99), digits[1][0], digits, judge)
+    assert found.verdict == "healthy"
+
+
+def test_not_finite_names_the_first_bad_step(digits, judge):
+    history = run()
+    history["g_loss"][37:] = np.nan
+    history["d_norm"][50:] = np.inf
+    found = said(history, digits[1][0], digits, judge)
+    assert found.verdict == "not finite" and not found.also
+    assert found.figures["first_bad_step"] == 38
+    assert found.figures["not_finite"] == 2 * STEPS - 37 - 50
+    # At the first step already, which leaves a history of one.
+    short = {k: v[37:38] for k, v in history.items()}
+    assert said(short, digits[1][0], digits, judge).verdict == "not finite"
+    samples = digits[1][0].copy()
+    samples[5, 3, 3] = np.nan
+    found = said(run(), samples, digits, judge)
+    assert found.verdict == "not finite" and found.figures["first_bad_step"] == 0
+
+
+def test_g_stuck_by_its_pictures_or_by_its_gradient(digits, judge):
+    found = said(run(**WON), GREY, digits, judge)
+    assert found.verdict == "G stuck" and found.because.startswith("likeness")
+    assert "D won" in found.also
+    dying = 2.0 * np.where(np.arange(STEPS) < 50, 1, 1e-4)
+    found = said(run(**WON, g_norm=dying), bad(digits[1][0]), digits, judge)
+    assert found.verdict == "G stuck" and found.because.startswith("g_gradient")
+    # Where G never had a gradient, or its length was not kept.
+    found = said(run(**WON, g_norm=0.0), GREY, digits, judge)
+    assert found.verdict == "G stuck" and found.because.startswith("g_gradient")
+    history = run(**WON)
+    del history["g_norm"]
+    found = said(history, GREY, digits, judge)
+    assert found.verdict == "G stuck" and "g_gradient" not in found.figures
+    # A gradient that vanishes beside good samples is the end of a good run.
+    assert said(run(g_norm=dying), digits[1][0], digits, judge).verdict == "healthy"
+
+
+def test_d_won_needs_bad_samples_and_no_progress(digits, judge):
+    samples = bad(digits[1][0])
+    found = said(run(**WON), samples, digits, judge)
+    assert found.verdict == "D won"
+    rising = 1e-3 * np.where(np.arange(STEPS) < 300, 1, 5)
+    found = said(run(p_fake=rising, right=1.0), samples, digits, judge)
+    assert found.verdict == "unclear"
+    assert said(run(), samples, digits, judge).verdict == "unclear"
+
+
+def test_one_picture_or_one_class_is_a_total_collapse(digits, judge):
+    x, labels = digits[0]
+    one = np.repeat(x[:1], 200, axis=0)
+    found = said(run(), one, digits, judge)
+    assert found.verdict == "total collapse" and found.because.startswith("spread")
+    found = said(run(), x[labels == 8], digits, judge)
+    assert found.verdict == "total collapse" and found.because.startswith("classes")
+    assert "partial collapse" not in found.also
+
+
+def test_missing_classes_or_variety_are_a_partial_collapse(digits, judge):
+    x, labels = digits[0]
+    four = digits[1][0][digits[1][1] < 4]
+    found = said(run(), four, digits, judge)
+    assert found.verdict == "partial collapse" and found.because.startswith("classes")
+    ten = np.stack([x[labels == c][0] for c in range(10)])
+    shift = np.float32(RNG.uniform(0.8, 1, (300, 1, 1, 1)))
+    found = said(run(), np.tile(ten, (30, 1, 1, 1)) * shift, digits, judge)
+    assert found.verdict == "partial collapse" and found.because.startswith("variety")
+
+
+def test_few_classes_are_no_collapse_where_the_real_ones_have_no_more(digits, judge):
+    (x, labels), (others, others_labels) = digits
+    for few in ((0, 1, 7), (3,)):
+        real = x[np.isin(labels, few)]
+        samples = others[np.isin(others_labels, few)]
+        samples = samples[np.arange(100) % len(samples)]
+        found = metrics.diagnose(run(), samples, real=real, judge=judge)
+        assert found.verdict == "healthy", few
+
+
+def test_oscillation_is_a_swing_to_the_end(digits, judge):
+    wave = 0.5 + 0.45 * np.sin(np.arange(STEPS) / 8)
+    found = said(run(right=wave), digits[1][0], digits, judge)
+    assert found.verdict == "oscillation"
+    calm = np.where(np.arange(STEPS) < 150, wave, 0.8)
+    assert said(run(right=calm), digits[1][0], digits, judge).verdict == "healthy"
+
+
+def test_copies_of_training_pictures_are_memorised(digits, judge):
+    copies = np.clip(digits[0][0][:300] + RNG.normal(0, 0.03, (300, 28, 28, 1)), 0, 1)
+    assert said(run(), np.float32(copies), digits, judge).verdict == "memorised"
+
+
+def test_labels_ignored_by_what_the_judge_sees_or_by_what_stays(digits, judge):
+    x, labels = digits[1]
+    found = said(run(), x, digits, judge, labels=labels)
+    assert found.verdict == "healthy" and found.figures["agreement"] > 0.95
+    found = said(run(), x, digits, judge, labels=RNG.permutation(labels))
+    assert found.verdict == "labels ignored"
+    assert found.figures["agreement"] == pytest.approx(0, abs=0.1)
+    found = said(run(), x, digits, judge, swapped=x)
+    assert found.verdict == "labels ignored" and found.figures["response"] == 0
+    found = said(run(), x, digits, judge, labels=labels, swapped=RNG.permutation(x))
+    assert found.verdict == "healthy"
+    assert found.figures["response"] == pytest.approx(1, abs=0.1)
+
+
+def test_the_order_and_what_else_holds(digits, judge):
+    """One picture, copied from the training set, from a game that swings."""
+    wave = 0.5 + 0.45 * np.sin(np.arange(STEPS) / 8)
+    one = np.repeat(digits[0][0][:1], 200, axis=0)
+    found = said(run(right=wave), one, digits, judge)
+    assert (found.verdict, found.also) == (
+        "total collapse",
+        ("oscillation", "memorised"),
+    )
+    history = run(right=wave)
+    history["g_loss"][-1] = np.inf
+    assert said(history, one, digits, judge).verdict == "not finite"
+    # An untrained G may draw one grey: it is stuck, it did not collapse.
+    grey = np.full((200, 28, 28, 1), 0.5, np.float32)
+    found = said(run(**WON), grey, digits, judge)
+    assert found.verdict == "G stuck" and "total collapse" in found.also
+
+
+def test_it_prints_its_verdict_its_reason_and_advice(digits, judge):
+    text = repr(said(run(), np.repeat(digits[0][0][:1], 200, axis=0), digits, judge))
+    assert text.startswith("total collapse: spread is 0, below ")
+    assert "Also: memorised." in text and "seeds differ" in text and "d_right" in text
+    assert set(diagnosis.ADVICE) == {*diagnosis.RULES, "healthy"}
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (dict(history={"d_loss": np.zeros(30)}), "no .'p_fake'"),
+        (dict(history=run() | {"g_loss": np.zeros(3)}), "of one length"),
+        (dict(history=run(steps=10)), "10 steps"),
+        (dict(samples=2 * GREY - 1), r"\(x \+ 1\) / 2"),
+        (dict(samples=np.uint8(GREY)), "not float"),
+        (dict(samples=GREY[:20]), "100 pictures"),
+        (dict(samples=GREY[..., 0]), "28, 28, 1"),
+        (dict(real=GREY[:1]), "2 pictures"),
+        (dict(real=np.full_like(GREY, np.nan)), "infinite numbers in real"),
+        (dict(labels=np.zeros(3, int)), "3 labels"),
+        (dict(labels=np.full(300, 10)), "0..9"),
+        (dict(swapped=GREY[:100]), "100 swapped"),
+    ],
+)
+def test_bad_input_is_refused(change, message, judge):
+    given = dict(history=run(), samples=GREY, real=GREY, judge=judge) | change
+    with pytest.raises(ValueError, match=message):
+        metrics.diagnose(given.pop("history"), given.pop("samples"), **given)
+
+
+# --- the recorded runs ---------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    return json.loads((RECORDED / "runs.json").read_text(encoding="utf-8"))
+
+
+def test_the_recorded_figures_give_the_recorded_verdicts(recorded):
+    """And the recorded histories, means of parts already, give their figures."""
+    histories = np.load(RECORDED / "histories.npz")
+    for one in recorded["runs"]:
+        assert diagnosis.decide(one["figures"]).verdict == one["said"], one["name"]
+        if one["said"] == "not finite":
+            continue
+        history = dict(zip(recorded["metrics"], histories[one["name"]], strict=True))
+        again = diagnosis._of_history(history)
+        for name, value in again.items():
+            assert value == pytest.approx(one["figures"][name], rel=1e-4, abs=1e-6)
+
+
+def test_the_table_is_what_was_recorded(recorded):
+    spec = importlib.util.spec_from_file_location("r", ROOT / "recipes/diagnosis.py")
+    recipe = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(recipe)
+    assert (RECORDED / "README.md").read_text(encoding="utf-8") == recipe.table(
+        recorded
+    )
+    for purpose in ("fix", "score"):
+        for kind in recipe.RUNS:
+            runs = [
+                r
+                for r in recorded["runs"]
+                if (r["purpose"], r["kind"]) == (purpose, kind)
+            ]
+            assert len(runs) >= 3, (purpose, kind)
+    seeds = {p: {(r["data"], r["seed"]) for r in recorded["runs"] if r["purpose"] == p}
+             for p in ("fix", "score")}  # fmt: skip
+    assert not seeds["fix"] & seeds["score"]
+    assert {name for name, _ in seeds["fix"]} == {"mnist"}
+    assert {name for name, _ in seeds["score"]} == {"mnist", "fashion_mnist"}
