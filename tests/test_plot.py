@@ -54,7 +54,7 @@ def test_a_picture_is_no_blank_and_says_what_it_shows(name):
     pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 10
     assert len(png) < 200_000
-    title = picture.axes[0].get_title()
+    title = picture.get_suptitle() or picture.axes[0].get_title()
     assert title and metadata["image/png"]["alt"].startswith(title)
     assert picture.alt in data["text/plain"]
     RNG.bit_generator.state = np.random.default_rng(1).bit_generator.state
