@@ -233,13 +233,14 @@ def generate(generator, z):
 
 def belief(discriminator, x):
     """P(real) of each row of x (N, *shape), float: (N,), float32."""
-    check(x)
+    check(x, dark=False)
     return _in_chunks(_belief, _still(discriminator), x)
 
 
-def check(batch):
+def check(batch, dark=True):
     """Raise a ValueError where `batch` is not (B, ...), float, finite; if pictures,
-    (B, H, W, C) in [-1, 1]."""
+    (B, H, W, C) in [-1, 1] and, where `dark`, with a pixel below 0: a set without one
+    lies in [0, 1]. Flat rows (B, D) pass as points, of any range."""
     if not hasattr(batch, "shape"):
         raise ValueError(
             "The GAN learns from pictures alone: give one array of them. It has no "
@@ -258,7 +259,7 @@ def check(batch):
     low, high = float(batch.min()), float(batch.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ValueError("There are NaN or infinite numbers in the batch.")
-    if np.ndim(batch) == 4 and (low < -1 or high > 1 or low >= 0):
+    if np.ndim(batch) == 4 and (low < -1 or high > 1 or (dark and low >= 0)):
         raise ValueError(
             f"Pixels lie in [{low:g}, {high:g}]; a generator that ends in tanh makes "
             f"them in [-1, 1], where black is -1. D would tell the two apart by that "

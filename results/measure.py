@@ -11,6 +11,8 @@ and add --again.
 """
 
 import argparse
+import contextlib
+import fcntl
 import json
 import os
 import platform
@@ -204,6 +206,7 @@ NLL_RECIPE = (
     "two hidden layers of 500 each way, 32 latents, 100 epochs, batch 100, Adam 1e-3 "
     "falling to 1e-5 by a cosine; importance-weighted bound of 500 samples"
 )
+ALL_DIGITS = "MNIST, 60,000 train and 10,000 test"
 DIGITS = "MNIST, 50,000 train, 10,000 held back, 10,000 test"
 GAN_RECIPE = (
     f"gan.Generator() and gan.Discriminator(dropout={gans.DROPOUT}), batch 100, Adam "
@@ -233,7 +236,7 @@ EXPERIMENTS = {
         FULL,
         "embedded weights",
     ),
-    "judge.mnist": (judge_of("mnist"), [0], "full", DIGITS, "embedded weights"),
+    "judge.mnist": (judge_of("mnist"), [0], "full", ALL_DIGITS, "embedded weights"),
     "gan.mnist": (gans.mnist, [0, 1, 2], "full", DIGITS, GAN_RECIPE),
     "real.mnist": (gans.real, [0, 1, 2], "full", DIGITS, "10,000 training pictures"),
     "gan.ring": (gans.ring, [0, 1, 2], "full", RING, RING_RECIPE),
@@ -278,6 +281,14 @@ def summarise(runs, entry):
     }
 
 
+@contextlib.contextmanager
+def alone():
+    """No other process reads and writes RESULTS meanwhile."""
+    with RESULTS.with_suffix(".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def stored():
     return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
 
@@ -294,47 +305,49 @@ def main():
     parser.add_argument("names", nargs="*", help=", ".join(EXPERIMENTS))
     parser.add_argument("--data-dir", help="where the prepared sets are")
     parser.add_argument("--seeds", help="some of an experiment's seeds, as 0,2")
-    parser.add_argument("--again", action="store_true", help="forget earlier seeds")
+    parser.add_argument("--again", action="store_true", help="measured seeds too")
     args = parser.parse_args()
     unknown = set(args.names) - set(EXPERIMENTS)
     if unknown:
         parser.error(f"unknown: {sorted(unknown)}; there are {list(EXPERIMENTS)}")
 
     only = args.seeds and set(map(int, args.seeds.split(",")))
+    for name in args.names or EXPERIMENTS if only else []:
+        if missing := only - set(EXPERIMENTS[name][1]):
+            parser.error(f"{name} has no seeds {sorted(missing)}")
     for name in args.names or EXPERIMENTS:
         function, seeds, budget, used, how = EXPERIMENTS[name]
         seeds = [s for s in seeds if not only or s in only]
-        results = stored()
-        mine = {k for k, v in results.items() if v["experiment"] == name}
-        if args.again:
-            for key in mine:
-                del results[key]
-            store(results)
-            mine = set()
         for seed in seeds:
-            if mine and all(seed in results[key]["seeds"] for key in mine):
+            results = stored()
+            mine = [v for v in results.values() if v["experiment"] == name]
+            done = mine and all(seed in entry["seeds"] for entry in mine)
+            if done and not args.again:
                 print(f"{name}, seed {seed}: already measured", flush=True)
                 continue
             print(f"{name}, seed {seed}: running", flush=True)
             start = time.perf_counter()
             figures = function(seed, args)
             seconds = time.perf_counter() - start
-            results = stored()  # another process may have written meanwhile
-            for key, value in figures.items():
-                print(f"  {key} = {value:.6g}  ({seconds:.0f} s)", flush=True)
-                old = results.get(key, {"seeds": [], "values": [], "seconds": 0})
-                runs = dict(zip(old["seeds"], old["values"], strict=True))
-                entry = {
-                    "experiment": name,
-                    "data": used,
-                    "budget": budget or key.split(".")[-2],
-                    "how": how,
-                    "device": device(),
-                    "seconds": round(old["seconds"] + seconds, 1),
-                    "published": PUBLISHED.get(key),
-                }
-                results[key] = summarise({**runs, seed: value}, entry)
-            store(results)
+            with alone():
+                results = stored()  # another process may have written meanwhile
+                for key, value in figures.items():
+                    print(f"  {key} = {value:.6g}  ({seconds:.0f} s)", flush=True)
+                    old = results.get(key, {"seeds": [], "values": [], "seconds": 0})
+                    runs = dict(zip(old["seeds"], old["values"], strict=True))
+                    again = seed in runs  # its share of the seconds goes
+                    kept = old["seconds"] * (1 - again / max(len(runs), 1))
+                    entry = {
+                        "experiment": name,
+                        "data": used,
+                        "budget": budget or key.split(".")[-2],
+                        "how": how,
+                        "device": device(),
+                        "seconds": round(kept + seconds, 1),
+                        "published": PUBLISHED.get(key),
+                    }
+                    results[key] = summarise({**runs, seed: value}, entry)
+                store(results)
 
 
 if __name__ == "__main__":

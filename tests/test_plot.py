@@ -154,13 +154,18 @@ def test_points_that_move_are_seen_where_they_are():
     assert [ax.get_title() for ax in moving.strip.axes] == ["a", "c", "e"]
     for ax, frame in zip(moving.strip.axes, MOVING[::2], strict=True):
         np.testing.assert_allclose(ax.collections[1].get_offsets(), frame)
+    with pytest.raises(ValueError, match="5 names"):
+        plot.moving_points(MOVING, POINTS, "Moving", names="abcd")
     with pytest.raises(ValueError, match="T, N, 2"):
         plot.moving_points(MOVING[0], POINTS, "Moving")
 
 
 def test_a_heat_map_shows_row_0_on_top_and_refuses_a_wrong_axis():
-    picture = plot.heat(AXIS[:, None] * [0, 1], "H", x="t", y="i", xs=["a", "b"])
-    np.testing.assert_allclose(picture.axes[0].images[0].get_array()[:, 1], AXIS)
-    assert "At b: -1.00" in picture.alt
+    fields = (AXIS[:, None] + 1) / 2 * [0, 1]
+    picture = plot.heat(fields, "H", x="t", y="i", xs=["a", "b"])
+    np.testing.assert_allclose(picture.axes[0].images[0].get_array(), fields)
+    assert "At b: 0.00, 0.33" in picture.alt
+    with pytest.raises(ValueError, match="these in"):
+        plot.heat(fields * 2 - 1, "H", x="t", y="i", xs=["a", "b"])
     with pytest.raises(ValueError, match="one of the xs"):
         plot.heat(AXIS[:, None], "H", x="t", y="i", xs=["a", "b"])

@@ -205,10 +205,15 @@ def heat(values, title, *, x, y, xs, ys=None, alt=None):
             f"values are (rows, columns), with one of the xs for each column; given "
             f"{values.shape} and {len(xs)} xs."
         )
+    if values.min() < 0 or values.max() > 1:
+        raise ValueError(
+            f"{title}: fields lie in [0, 1]; these in [{values.min():g}, "
+            f"{values.max():g}]."
+        )
     picture = Picture(figsize=(7, 0.5 * len(values) + 1.1))
     ax = picture.add_subplot(title=title, xlabel=x, ylabel=y)
     ax.imshow(values, cmap="gray", vmin=0, vmax=1, aspect="auto")
-    ax.set_yticks(range(len(values)), ys or range(1, len(values) + 1))
+    ax.set_yticks(range(len(values)), range(1, len(values) + 1) if ys is None else ys)
     some = np.unique(np.linspace(0, len(xs) - 1, 6).round().astype(int))
     ax.set_xticks(some, [str(xs[i]) for i in some])
     first, last = (", ".join(f"{v:.2f}" for v in values[:, i]) for i in (0, -1))
@@ -235,6 +240,8 @@ def moving_points(
             f"Points are (T, N, 2) and (M, 2); given {frames.shape} and {real.shape}."
         )
     names = [f"moment {i + 1}" for i in range(len(frames))] if names is None else names
+    if len(names) != len(frames):
+        raise ValueError(f"Give {len(frames)} names for the moments.")
     low, high = real.min(0), real.max(0)
     edge = (high - low) / 3
     limits = np.stack([low - edge, high + edge], axis=1)  # (2, 2)
@@ -251,7 +258,8 @@ def moving_points(
     stills = []
     for moment in range(len(frames)):
         png = draw(Picture(figsize=(2.8, 3)), [moment]).png()
-        stills.append(Image.open(io.BytesIO(png)).convert("L"))
+        image = Image.open(io.BytesIO(png)).convert("RGB")
+        stills.append(image.quantize(32, dither=Image.Dither.NONE))
     chosen = np.unique(np.linspace(0, len(frames) - 1, strip).round().astype(int))
     told = alt or f"{title}. {frames.shape[1]} made points over {len(real)} real ones"
     still = Picture(
