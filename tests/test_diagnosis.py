@@ -43,14 +43,15 @@ def run(p_fake=0.3, right=0.8, g_norm=2.0, steps=STEPS):
     return {k: np.float32(v) for k, v in history.items()}
 
 
+WAVE = 0.5 + 0.45 * np.sin(np.arange(STEPS) / 8)
 WON = dict(p_fake=1e-3, right=1.0)
 GREY = RNG.random((300, 28, 28, 1), np.float32)  # what an untrained G draws, about
 
 
 def bad(pictures):
-    """Digits whose pixels were shuffled within blocks: the mean stays like the real."""
-    x = np.clip(pictures + RNG.normal(0, 0.5, pictures.shape), 0, 1)
-    return np.float32(np.where(RNG.random(x.shape) < 0.5, x, 0.8 * np.roll(x, 3, 1)))
+    """Under blocks of 4x4 noise: far from any real one, with a mean that is alike."""
+    noise = RNG.random((len(pictures), 7, 7, 1), np.float32)
+    return np.clip(pictures + noise.repeat(4, axis=1).repeat(4, axis=2), 0, 1)
 
 
 def said(history, samples, digits, judge, **more):
@@ -61,11 +62,11 @@ def test_other_real_pictures_are_healthy_samples(digits, judge):
     found = said(run(), digits[1][0], digits, judge)
     assert (found.verdict, found.also) == ("healthy", ())
     figures = found.figures
-    for name in ("spread", "classes", "variety", "copies", "far", "likeness"):
+    for name in ("spread", "covered", "classes", "variety", "near", "far", "likeness"):
         assert 0.8 < figures[name] < 1.25, name
     assert figures["d_right"] == pytest.approx(0.8, abs=0.01)
     assert figures["p_fake"] == pytest.approx(0.3, abs=0.01)
-    assert figures["p_fake_rise"] == pytest.approx(1, abs=0.02)
+    assert figures["p_fake_rise"] == pytest.approx(0, abs=0.02)
     assert figures["swing"] < 0.05 and figures["g_gradient"] > 0.9
 
 
@@ -113,9 +114,13 @@ def test_d_won_needs_bad_samples_and_no_progress(digits, judge):
     samples = bad(digits[1][0])
     found = said(run(**WON), samples, digits, judge)
     assert found.verdict == "D won"
-    rising = 1e-3 * np.where(np.arange(STEPS) < 300, 1, 5)
+    rising = np.where(np.arange(STEPS) < 300, 1e-3, 0.15)
     found = said(run(p_fake=rising, right=1.0), samples, digits, judge)
     assert found.verdict == "unclear"
+    # A short stumble of D does not hide it.
+    stumble = np.where(np.arange(STEPS) // 10 == 35, 0.5, 1.0)
+    history = run(p_fake=1e-3 + (1 - stumble), right=stumble)
+    assert said(history, samples, digits, judge).verdict == "D won"
     assert said(run(), samples, digits, judge).verdict == "unclear"
 
 
@@ -124,19 +129,22 @@ def test_one_picture_or_one_class_is_a_total_collapse(digits, judge):
     one = np.repeat(x[:1], 200, axis=0)
     found = said(run(), one, digits, judge)
     assert found.verdict == "total collapse" and found.because.startswith("spread")
-    found = said(run(), x[labels == 8], digits, judge)
+    ones = np.float32(np.concatenate([x[labels == 1], 0.9 * x[labels == 1]]))
+    found = said(run(), ones, digits, judge)
     assert found.verdict == "total collapse" and found.because.startswith("classes")
     assert "partial collapse" not in found.also
 
 
 def test_missing_classes_or_variety_are_a_partial_collapse(digits, judge):
-    x, labels = digits[0]
     four = digits[1][0][digits[1][1] < 4]
     found = said(run(), four, digits, judge)
-    assert found.verdict == "partial collapse" and found.because.startswith("classes")
-    ten = np.stack([x[labels == c][0] for c in range(10)])
+    assert found.verdict == "partial collapse" and found.because.startswith("covered")
+    others, named = digits[1]
+    ten = []  # of each class the one nearest to the mean
+    for mine in (others[named == c] for c in range(10)):
+        ten.append(mine[((mine - mine.mean(0)) ** 2).sum((1, 2, 3)).argmin()])
     shift = np.float32(RNG.uniform(0.8, 1, (300, 1, 1, 1)))
-    found = said(run(), np.tile(ten, (30, 1, 1, 1)) * shift, digits, judge)
+    found = said(run(), np.tile(np.stack(ten), (30, 1, 1, 1)) * shift, digits, judge)
     assert found.verdict == "partial collapse" and found.because.startswith("variety")
 
 
@@ -151,11 +159,10 @@ def test_few_classes_are_no_collapse_where_the_real_ones_have_no_more(digits, ju
 
 
 def test_oscillation_is_a_swing_to_the_end(digits, judge):
-    wave = 0.5 + 0.45 * np.sin(np.arange(STEPS) / 8)
-    found = said(run(right=wave), digits[1][0], digits, judge)
+    found = said(run(p_fake=WAVE), digits[1][0], digits, judge)
     assert found.verdict == "oscillation"
-    calm = np.where(np.arange(STEPS) < 150, wave, 0.8)
-    assert said(run(right=calm), digits[1][0], digits, judge).verdict == "healthy"
+    calm = np.where(np.arange(STEPS) < 150, WAVE, 0.3)
+    assert said(run(p_fake=calm), digits[1][0], digits, judge).verdict == "healthy"
 
 
 def test_copies_of_training_pictures_are_memorised(digits, judge):
@@ -166,7 +173,7 @@ def test_copies_of_training_pictures_are_memorised(digits, judge):
 def test_labels_ignored_by_what_the_judge_sees_or_by_what_stays(digits, judge):
     x, labels = digits[1]
     found = said(run(), x, digits, judge, labels=labels)
-    assert found.verdict == "healthy" and found.figures["agreement"] > 0.95
+    assert found.verdict == "healthy" and found.figures["agreement"] > 0.75
     found = said(run(), x, digits, judge, labels=RNG.permutation(labels))
     assert found.verdict == "labels ignored"
     assert found.figures["agreement"] == pytest.approx(0, abs=0.1)
@@ -179,25 +186,28 @@ def test_labels_ignored_by_what_the_judge_sees_or_by_what_stays(digits, judge):
 
 def test_the_order_and_what_else_holds(digits, judge):
     """One picture, copied from the training set, from a game that swings."""
-    wave = 0.5 + 0.45 * np.sin(np.arange(STEPS) / 8)
     one = np.repeat(digits[0][0][:1], 200, axis=0)
-    found = said(run(right=wave), one, digits, judge)
-    assert (found.verdict, found.also) == (
-        "total collapse",
-        ("oscillation", "memorised"),
-    )
-    history = run(right=wave)
+    found = said(run(p_fake=WAVE), one, digits, judge)
+    assert found.verdict == "oscillation"
+    assert found.also == ("total collapse", "memorised")
+    found = said(run(), one, digits, judge)
+    assert (found.verdict, found.also) == ("total collapse", ("memorised",))
+    history = run(p_fake=WAVE)
     history["g_loss"][-1] = np.inf
     assert said(history, one, digits, judge).verdict == "not finite"
     # An untrained G may draw one grey: it is stuck, it did not collapse.
     grey = np.full((200, 28, 28, 1), 0.5, np.float32)
     found = said(run(**WON), grey, digits, judge)
     assert found.verdict == "G stuck" and "total collapse" in found.also
+    # Copies of five pictures are memorised first, and collapsed besides.
+    five = np.tile(digits[0][0][:5], (40, 1, 1, 1))
+    found = said(run(), five, digits, judge)
+    assert (found.verdict, found.also) == ("memorised", ("partial collapse",))
 
 
 def test_it_prints_its_verdict_its_reason_and_advice(digits, judge):
     text = repr(said(run(), np.repeat(digits[0][0][:1], 200, axis=0), digits, judge))
-    assert text.startswith("total collapse: spread is 0, below ")
+    assert text.startswith("total collapse: spread is ") and ", below 0.03" in text
     assert "Also: memorised." in text and "seeds differ" in text and "d_right" in text
     assert set(diagnosis.ADVICE) == {*diagnosis.RULES, "healthy"}
 
@@ -250,19 +260,16 @@ def test_the_table_is_what_was_recorded(recorded):
     spec = importlib.util.spec_from_file_location("r", ROOT / "recipes/diagnosis.py")
     recipe = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(recipe)
-    assert (RECORDED / "README.md").read_text(encoding="utf-8") == recipe.table(
-        recorded
-    )
-    for purpose in ("fix", "score"):
-        for kind in recipe.RUNS:
-            runs = [
-                r
-                for r in recorded["runs"]
-                if (r["purpose"], r["kind"]) == (purpose, kind)
-            ]
-            assert len(runs) >= 3, (purpose, kind)
-    seeds = {p: {(r["data"], r["seed"]) for r in recorded["runs"] if r["purpose"] == p}
-             for p in ("fix", "score")}  # fmt: skip
-    assert not seeds["fix"] & seeds["score"]
-    assert {name for name, _ in seeds["fix"]} == {"mnist"}
-    assert {name for name, _ in seeds["score"]} == {"mnist", "fashion_mnist"}
+    written = (RECORDED / "README.md").read_text(encoding="utf-8")
+    assert written == recipe.table(recorded)
+    assert recorded["rules"] == json.loads(json.dumps(diagnosis.RULES))
+    names = [run["name"] for run in recorded["runs"]]
+    assert names == [title for title, *_ in recipe.every_run()]
+    for kind in {*diagnosis.RULES, "healthy"} - {"labels ignored", "unclear"}:
+        for purpose in ("fix", "score"):
+            runs = [r for r in recorded["runs"] if r["purpose"] == purpose]
+            assert sum(r["kind"] == kind for r in runs) >= 3, (purpose, kind)
+    seeds = {"fix": set(), "score": set(), "new": set()}
+    for run in recorded["runs"]:
+        seeds[run["purpose"]].add(run["seed"])
+    assert not seeds["fix"] & (seeds["score"] | seeds["new"])
