@@ -307,7 +307,7 @@ def models(w, made_of, rngs):
         return (model,)
     if w.networks == "mlp":
         generator = gan.Generator(w.latent, w.up, w.shape, activation=leaky, rngs=rngs)
-        options = dict(activation=leaky, norm=True, rngs=rngs)
+        options = dict(activation=leaky, rngs=rngs)
         return generator, gan.Discriminator(w.down, w.shape, **options)
     if w.networks == "conv":
         generator = ConvGenerator(w, made_of, rngs=rngs)

@@ -118,7 +118,7 @@ def mlp(w):
     discriminator = keras.Sequential(
         [
             keras.Input(w.shape),
-            *each((w.shape[0], *w.down), hidden),
+            *each((w.shape[0], *w.down), lambda i, o: [dense(i, o), leaky()]),
             dense(w.down[-1], 1),
         ]
     )

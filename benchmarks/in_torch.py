@@ -113,7 +113,7 @@ def mlp(w):
         nn.Tanh(),
     )
     discriminator = nn.Sequential(
-        *each((w.shape[0], *w.down), hidden),
+        *each((w.shape[0], *w.down), lambda i, o: [nn.Linear(i, o), leaky()]),
         nn.Linear(w.down[-1], 1),
     )
     return generator, discriminator
