@@ -21,6 +21,7 @@ import numpy as np
 import optax
 from flax import nnx
 
+from gencourse.autoencoder import _in_chunks
 from gencourse.layers import Dropout
 
 LEAKY = functools.partial(nnx.leaky_relu, negative_slope=0.2)
@@ -299,9 +300,3 @@ def _generate(generator, z):
 @nnx.jit
 def _belief(discriminator, x):
     return nnx.sigmoid(discriminator(x))
-
-
-def _in_chunks(f, network, x, size=1000):
-    """f over 1,000 rows at a time, so that memory stays small."""
-    parts = [f(network, jnp.asarray(x[i : i + size])) for i in range(0, len(x), size)]
-    return jnp.concatenate(parts)

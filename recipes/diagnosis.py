@@ -28,7 +28,7 @@ import optax
 from flax import nnx
 
 from gencourse import data, gan
-from gencourse.metrics import diagnosis
+from gencourse.metrics import diagnosis, evidence
 from gencourse.metrics import judge as judges
 from gencourse.train import NotFinite, fit
 
@@ -338,7 +338,7 @@ def record(work, purpose):
             real=data.scale(pictures(name, settings, seed), "unit"),
             judge=judges.load_judge(name),
         )
-        parts = [diagnosis.in_parts(history[m]).astype(np.float32) for m in METRICS]
+        parts = [evidence.in_parts(history[m]).astype(np.float32) for m in METRICS]
         histories[title] = np.stack(parts)
         runs.append(
             dict(

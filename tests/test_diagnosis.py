@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gencourse import data, metrics
-from gencourse.metrics import diagnosis
+from gencourse.metrics import diagnosis, evidence
 from gencourse.metrics.judge import load_judge
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -251,7 +251,7 @@ def test_the_recorded_figures_give_the_recorded_verdicts(recorded):
         if one["said"] == "not finite":
             continue
         history = dict(zip(recorded["metrics"], histories[one["name"]], strict=True))
-        again = diagnosis._of_history(history)
+        again = evidence._of_history(history)
         for name, value in again.items():
             assert value == pytest.approx(one["figures"][name], rel=1e-4, abs=1e-6)
 
@@ -273,3 +273,9 @@ def test_the_table_is_what_was_recorded(recorded):
     for run in recorded["runs"]:
         seeds[run["purpose"]].add(run["seed"])
     assert not seeds["fix"] & (seeds["score"] | seeds["new"])
+
+
+def test_pictures_given_many_times_are_refused(judge):
+    twice = np.repeat(GREY, 2, axis=0)
+    with pytest.raises(ValueError, match="each picture once"):
+        metrics.diagnose(run(), GREY, real=twice, judge=judge)

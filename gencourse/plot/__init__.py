@@ -8,16 +8,9 @@ and no class is told by its colour alone.
 """
 
 from gencourse.plot.base import PALETTE, Gif, Picture
-from gencourse.plot.charts import (
-    bars,
-    curves,
-    heat,
-    histograms,
-    moving_points,
-    regions,
-    scatter,
-)
+from gencourse.plot.charts import bars, curves, heat, histograms
 from gencourse.plot.pictures import gif, grid, plane, rows
+from gencourse.plot.points import moving_points, regions, scatter
 
 __all__ = [
     "PALETTE",
