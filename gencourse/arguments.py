@@ -92,8 +92,8 @@ def describe(step, modules, data, transform, batch_size, key, scalars):
     told apart. Of a schedule it has only that it is one. Of functions it has the name
     and what a partial gives them, of the step and the transform their code too. Of
     `modules`, pairs (path, module), it has what they hold besides numbers to be
-    trained, such as a Dropout's rate. What fit's docstring says it cannot see, it
-    cannot see.
+    trained, such as a Dropout's rate. On how many devices it runs is not part of it.
+    What fit's docstring says it cannot see, it cannot see.
     """
     checksum = 0
     for array in jax.tree.leaves(data):

@@ -84,7 +84,7 @@ def save(folder, step, objects, *, key=None, history=None, run=None, keep=3):
     writing.mkdir()
     # Orbax stores no empty arrays; the record tells their shapes.
     stored = {str(i): a for i, a in enumerate(arrays) if a.size}
-    with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as orbax:
+    with _orbax() as orbax:
         orbax.save(writing / "arrays", args=ocp.args.StandardSave(stored))
     files = sorted(p for p in writing.rglob("*") if p.is_file())
     record["files"] = {p.relative_to(writing).as_posix(): _file_sum(p) for p in files}
@@ -329,7 +329,7 @@ def _read(folder, step):
 
     place, record = folder / str(step), _intact(folder, step)
     try:
-        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as orbax:
+        with _orbax() as orbax:
             stored = orbax.restore(place / "arrays", args=ocp.args.StandardRestore())
         arrays = [
             np.asarray(stored[str(i)])
@@ -342,6 +342,18 @@ def _read(folder, step):
             raise  # the checkpoint is not to blame
         raise Damaged(f"Orbax cannot read the checkpoint {place}: {error}") from error
     return record, arrays
+
+
+def _orbax():
+    """Orbax, writing or reading in this process alone: it waits for no other."""
+    import orbax.checkpoint as ocp
+
+    me = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"process{me}"
+    )
+    handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
+    return ocp.Checkpointer(handler, multiprocessing_options=alone)
 
 
 def _newest_record(folder):

@@ -234,6 +234,9 @@ def _weight_gradient(x, dy, w, strides, pads, precision):
     kh, kw, c, c_out = w.shape
     pixels = dy.shape[1] * dy.shape[2]
     fits = 2 * 4 * pixels * kh * kw * c <= PIECE  # two pictures at a time or more
+    # A batch that is cut over several devices they would have to send about, to go
+    # through it in pieces.
+    fits &= jax.sharding.get_abstract_mesh().empty
     if pixels >= 256 and fits and min(c, c_out) >= 16 and x.dtype == jnp.float32:
         return _weight_gradient_by_columns(x, dy, kh, kw, strides, pads, precision)
     return jax.vjp(lambda w: _down(x, w, strides, pads, precision), w)[1](dy)[0]

@@ -66,7 +66,8 @@ class Discriminator(nnx.Module):
     """Pictures (B, side, side, C) in [-1, 1] -> logits (B,): above 0 it says "real".
 
     Sized as the generator. With `norm` a BatchNorm follows each convolution but the
-    first. `dropout` is the share of each map that is left out where a key is given.
+    first; a side of 8 or 14 has only the first. `dropout` is the share of each map that
+    is left out where a key is given.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Discriminator(nnx.Module):
         rngs: nnx.Rngs,
     ):
         start, widths = stages(shape, width)
+        self.shape = tuple(shape)
         sizes = list(itertools.pairwise((shape[-1], *widths)))
         options = dict(kernel_size=(kernel, kernel), strides=2, rngs=rngs)
         self.downs = nnx.List(Conv(i, o, **options) for i, o in sizes)
@@ -88,6 +90,11 @@ class Discriminator(nnx.Module):
         self.verdict = nnx.Linear(start * start * widths[-1], 1, rngs=rngs)
 
     def __call__(self, x, key=None):
+        if x.shape[1:] != self.shape:
+            raise ValueError(
+                f"This discriminator looks at pictures (B, {str(self.shape)[1:]}; "
+                f"given {x.shape}."
+            )
         keys = [None] * len(self.downs)
         if key is not None:
             keys = jax.random.split(key, len(self.downs))
@@ -106,7 +113,8 @@ def _norm(width, rngs):
 
 def stages(shape, width):
     """(side of the first map, widths of D's maps in turn) for pictures of `shape`."""
-    square = len(shape) == 3 and shape[0] == shape[1]
+    whole = all(isinstance(n, int) for n in shape)
+    square = whole and len(shape) == 3 and shape[0] == shape[1]
     for start in (7, 4):
         times = shape[0] // start if square else 0
         if times > 1 and times & (times - 1) == 0 and times * start == shape[0]:

@@ -22,6 +22,7 @@ import optax
 from flax import nnx
 
 from gencourse.autoencoder import _in_chunks
+from gencourse.devices import spread
 from gencourse.layers import Dropout
 
 LEAKY = functools.partial(nnx.leaky_relu, negative_slope=0.2)
@@ -207,7 +208,7 @@ def average(mean, network, decay=0.999):
 
 def noise(generator, n, key):
     """n seeds (n, latent), float32, from the distribution that G was trained on."""
-    return generator.draw(key, (n, generator.latent))
+    return spread(generator.draw(key, (n, generator.latent)))
 
 
 def sample(generator, n, key):

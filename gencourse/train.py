@@ -22,6 +22,16 @@ from flax import nnx
 from tqdm import tqdm
 
 from gencourse import arguments, checkpoint, memory
+from gencourse.devices import (
+    all_or_none,
+    check_same,
+    everywhere,
+    here,
+    jit,
+    make_mesh,
+    processes,
+    spread,
+)
 
 memory.keep()  # what a step frees, the next one needs: see there
 
@@ -52,6 +62,7 @@ def fit(
     resume=None,
     save_every=None,
     keep=3,
+    devices=None,
     **scalars,
 ):
     """Train `objects` in place by calling `step` on shuffled batches of `data`.
@@ -77,6 +88,13 @@ def fit(
       save_every: steps between two checkpoints; by default one is written a minute.
         There is one at the end in any case, and after Ctrl-C.
       keep: how many checkpoints stay.
+      devices: None, or what shall share the work, such as `jax.devices()`: each takes
+        its part of every batch and holds all of the rest (`gencourse.devices`). The
+        numbers are those of one device, but for rounding, and checkpoints do not
+        tell. With several processes (`jax.distributed`) each makes this same call
+        with the same data; process 0 shows the bar and writes the checkpoints, all
+        read them from one folder, and Ctrl-C is an ordinary KeyboardInterrupt that
+        leaves the objects as they were.
       **scalars: passed to `step` by name. A number, or a function of the number of
         steps done, such as an Optax schedule; either is traced, so that a value that
         changes from step to step compiles nothing anew.
@@ -91,7 +109,9 @@ def fit(
         `resume` holds another run: another step function (by its name, its code or
         the arguments of a functools.partial), another architecture, another
         attribute of a model such as a rate or a likelihood, another batch_size, key,
-        transform or number passed to the step, other data.
+        transform or number passed to the step, other data; on devices that cannot
+        be meant, or a batch_size that is no multiple of their number; where the
+        processes were not given the same, or do not see the same checkpoints.
       TypeError: where the step's metrics are not a dict of scalars.
       NotFinite: at the next reading after a metric, any of them, became NaN or
         infinite. The objects hold what training made of them. What is not finite
@@ -111,48 +131,61 @@ def fit(
     n, steps, per_epoch = arguments.check_arguments(
         objects, data, batch_size, key, steps, epochs
     )
+    mesh = make_mesh(devices, batch_size)
+    several, first = processes(mesh)
     own = set(inspect.signature(fit).parameters) - {"scalars", "key", "data"}
     arguments.check_step(plain, scalars, own)
     arguments.check_data(plain, data, transform, batch_size)
     arguments.check_saving(save_every, keep)
+    same = dict(steps=steps, batch_size=batch_size, save_every=save_every or 0)
+    same |= {"resume": resume is not None, "data": data, "key": key, **scalars}
+    check_same(mesh, same)  # all wait here, and so for the last call's checkpoint
     done, history = 0, {}
     if resume is not None:
         modules = nnx.iter_modules(tuple(objects))
         run = arguments.describe(
             plain, modules, data, transform, batch_size, key, scalars
         )
-        done, history = _go_on(resume, objects, steps, run)
+        with all_or_none(mesh):
+            done, history = _go_on(resume, objects, steps, run)
+        see = f" Do all processes see the same folder {resume}?"
+        check_same(mesh, {"The step to go on from": done}, see)
 
     # Split once and carry the leaves: merging inside the compiled function costs
     # nothing, while nnx.jit walks the objects again at every step. The carry is
     # donated (its memory is used again), so it must be ours: hence the copy.
     graphdef, state = nnx.split(tuple(objects))
     leaves, treedef = jax.tree.flatten(state)
+    check_same(mesh, {"What the objects hold": leaves})
     functions = tuple((k, f) for k, f in scalars.items() if callable(f))
     numbers = {k: v for k, v in scalars.items() if not callable(v)}
     # A jitted step may be kept compiled for a second fit, as nnx.jit itself would; a
     # plain one is compiled anew, since what it refers to may have changed meanwhile.
     compiled = _compile if jitted else _compile.__wrapped__
-    advance = compiled(plain, graphdef, treedef, batch_size, transform, functions)
+    what = plain, graphdef, treedef, batch_size, transform, functions, mesh
+    advance = compiled(*what)
     many = steps_a_dispatch()
     carry = [jnp.copy(leaf) for leaf in leaves], jnp.int32(done)
-    data = jax.tree.map(jnp.asarray, data)
     order_key, step_key = jax.random.split(key)
+    carry, data = everywhere(carry, mesh), everywhere(data, mesh)
+    step_key, numbers = everywhere((step_key, numbers), mesh)
+    data = jax.tree.map(jnp.asarray, data)
 
     read = [history] if history else []  # metrics on the host, a dict a reading
     waiting = []  # metrics still on the device: a dict a dispatch
     unread, epoch = 0, None
-    saved = done if history else None  # the newest good checkpoint that we know of
+    saved = done if history and first else None  # the newest good one that we know of
     seen = saved_at = time.monotonic()
-    hidden = {} if progress else {"disable": True}  # {}: TQDM_DISABLE decides
+    shown = progress and first
+    hidden = {} if shown else {"disable": True}  # {}: TQDM_DISABLE decides
     bar = tqdm(total=steps, initial=done, unit="step", **hidden)
     try:
-        with bar, _interrupt() as interrupted:
+        with bar, _interrupt(several) as interrupted:
             while done < steps:
                 at = done % per_epoch
                 if epoch != done // per_epoch:
                     epoch = done // per_epoch
-                    order = _shuffle(order_key, epoch, n)
+                    order = everywhere(_shuffle(order_key, epoch, n), mesh)
                 # Groups begin at the same steps wherever training was resumed.
                 whole = min(steps - done, per_epoch - at) >= many and at % many == 0
                 now = many if whole else 1
@@ -162,12 +195,14 @@ def fit(
                 waiting.append(metrics)
                 done, unread = done + now, unread + now
                 stop = interrupted or done == steps
+                clock = time.monotonic()
+                late = unread >= READ_EVERY or (not several and clock - seen > 1)
+                # Several processes read at the same steps, so as to raise at the same:
+                # there, the clock decides nothing but what is done after a reading.
+                a_minute = clock - saved_at > SAVE_SECONDS and (late or not several)
                 due = resume is not None and (
-                    stop
-                    or (save_every and done % save_every < now)
-                    or (not save_every and time.monotonic() - saved_at > SAVE_SECONDS)
+                    stop or (done % save_every < now if save_every else a_minute)
                 )
-                late = unread >= READ_EVERY or time.monotonic() - seen > 1
                 if stop or due or late:
                     rows = jax.device_get(waiting)
                     read.append({k: np.hstack([r[k] for r in rows]) for k in rows[0]})
@@ -177,8 +212,8 @@ def fit(
                     bar.set_postfix(last, refresh=False)
                     bar.update(unread)
                     waiting, unread, seen = [], 0, time.monotonic()
-                if due and _all_finite(leaves, carry[0], done):
-                    state = jax.tree.unflatten(treedef, carry[0])
+                if due and first and _all_finite(leaves, carry[0], done):
+                    state = jax.tree.unflatten(treedef, here(carry[0], mesh))
                     there = resume, done, nnx.merge(graphdef, state)
                     more = dict(history=_history(read), run=run, keep=keep)
                     checkpoint.save(*there, key=key, **more)
@@ -186,9 +221,14 @@ def fit(
                 saved_at = time.monotonic() if due else saved_at
                 if stop:
                     break
+    except KeyboardInterrupt:
+        if several:  # to wait for the last step could be to wait for others for ever
+            carry = None
+        raise
     finally:
-        if _alive(carry[0]):
-            nnx.update(tuple(objects), jax.tree.unflatten(treedef, carry[0]))
+        if carry and _alive(carry[0]):
+            state = jax.tree.unflatten(treedef, here(carry[0], mesh))
+            nnx.update(tuple(objects), state)
     history = _history(read)
     if interrupted:
         print(f"Stopped by hand after step {done} of {steps}.")
@@ -212,12 +252,12 @@ def _go_on(folder, objects, steps, run):
 
 
 @functools.lru_cache(maxsize=8)
-def _compile(step, graphdef, treedef, batch_size, transform, functions):
+def _compile(step, graphdef, treedef, batch_size, transform, functions, mesh):
     def advance(carry, data, order, at, key, numbers):
         leaves, count = carry
         objects = nnx.merge(graphdef, jax.tree.unflatten(treedef, leaves))
         rows = jax.lax.dynamic_slice(order, (at * batch_size,), (batch_size,))
-        batch = jax.tree.map(lambda a: a[rows], data)
+        batch = spread(jax.tree.map(lambda a: a[rows], data))
         batch = transform(batch) if transform else batch
         annealed = {name: f(count) for name, f in functions}
         key = jax.random.fold_in(key, count)
@@ -239,8 +279,9 @@ def _compile(step, graphdef, treedef, batch_size, transform, functions):
 
         return jax.lax.scan(turn, carry, jnp.arange(many))
 
-    return jax.jit(
+    return jit(
         dispatch,
+        mesh,
         donate_argnums=0,
         static_argnames="many",
         compiler_options=_compiler_options(),
@@ -305,9 +346,16 @@ def _shuffle(key, epoch, n):
 
 
 @contextlib.contextmanager
-def _interrupt():
-    """Turn the first Ctrl-C into a true value; the second is an ordinary one."""
+def _interrupt(several):
+    """Turn the first Ctrl-C into a true value; the second is an ordinary one.
+
+    With several processes already the first is: one that stops alone, after a step of
+    its own choice, would leave the others waiting.
+    """
     interrupted = []
+    if several:
+        yield interrupted
+        return
 
     def note(*_):
         interrupted.append(True)

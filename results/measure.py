@@ -34,7 +34,7 @@ from gencourse.train import fit
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))
 from benchmarks import loop  # noqa: E402, once the repository is on the path
-from results import gans  # noqa: E402
+from results import dcgans, gans  # noqa: E402
 
 RESULTS = Path(__file__).with_name("results.json")
 
@@ -214,6 +214,13 @@ GAN_RECIPE = (
     f"{gans.DECAY}; 10,000 samples"
 )
 LAPTOP_GAN = "the same networks and rate, batch 64, 6,000 steps, decay 0.999"
+SAME_MINUTES = (
+    f"10,000 samples of the running mean of G; Adam {dcgans.RATE:g} with b1 0.5, batch "
+    f"{dcgans.BATCH}; {dcgans.STEPS['dcgan']:,} steps of dcgan.Generator(width=32) "
+    "and dcgan.Discriminator(width=32, norm=True, dropout=0), or "
+    f"{dcgans.STEPS['gan']:,} of gan.Generator() and gan.Discriminator(dropout=0.15)"
+)
+CLOTHES = "Fashion-MNIST, 60,000 train and 10,000 test"
 RING = "20,000 points of 8 Gaussians of deviation 0.05 on a ring of radius 1"
 RING_RECIPE = "two hidden layers of 128, batch 256, Adam 1e-3 falling, 20,000 steps"
 KERNEL = "from top to bottom, start of the kernel and compilation included"
@@ -227,6 +234,9 @@ NOTEBOOKS = {
     "solutions.02_vae": EMBEDDED,
     "chapters.03_gan": EMBEDDED_DIGITS,
     "solutions.03_gan": EMBEDDED_DIGITS,
+    "chapters.04_dcgan": EMBEDDED_DIGITS,
+    "chapters.04_project_cifar10": EMOJI,
+    "solutions.04_dcgan": EMBEDDED_DIGITS,
 }
 # name: (function, seeds, budget, data, how); a figure may name its own budget
 EXPERIMENTS = {
@@ -245,6 +255,34 @@ EXPERIMENTS = {
         "laptop",
         "MNIST, 9,000 of the embedded 10,000; the official 10,000 test ones",
         LAPTOP_GAN,
+    ),
+    "dcgan.mnist": (
+        dcgans.of("dcgan", "mnist"),
+        [0, 1, 2],
+        "laptop",
+        ALL_DIGITS,
+        SAME_MINUTES,
+    ),
+    "gan.mnist.short": (
+        dcgans.of("gan", "mnist"),
+        [0, 1, 2],
+        "laptop",
+        ALL_DIGITS,
+        SAME_MINUTES,
+    ),
+    "dcgan.fashion_mnist": (
+        dcgans.of("dcgan", "fashion_mnist"),
+        [0, 1, 2],
+        "laptop",
+        CLOTHES,
+        SAME_MINUTES,
+    ),
+    "gan.fashion_mnist.short": (
+        dcgans.of("gan", "fashion_mnist"),
+        [0, 1, 2],
+        "laptop",
+        CLOTHES,
+        SAME_MINUTES,
     ),
     "real.mnist": (gans.real, [0, 1, 2], "full", DIGITS, "10,000 training pictures"),
     "gan.ring": (gans.ring, [0, 1, 2], "full", RING, RING_RECIPE),

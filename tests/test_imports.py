@@ -12,7 +12,9 @@ PACKAGE = ROOT / "gencourse"
 # A later one knows the earlier.
 CHAPTERS = ["autoencoder", "vae", "faces", "gan", "dcgan", "cgan"]
 HEAVY = {"tensorflow", "tensorflow_datasets", "array_record"}
-KNOWN_TO_CHAPTERS = {"jax", "flax", "optax", "numpy", "gencourse.layers"}
+KNOWN_TO_CHAPTERS = {"jax", "flax", "optax", "numpy"} | {
+    f"gencourse.{name}" for name in ("layers", "devices")
+}
 
 # What a module may import at its top. `own package` is always allowed.
 TOP = {
@@ -24,9 +26,11 @@ TOP = {
         "tqdm",
         "gencourse.arguments",
         "gencourse.checkpoint",
+        "gencourse.devices",
         "gencourse.memory",
     },
     "arguments": {"jax", "numpy"},
+    "devices": {"jax", "numpy"},
     "memory": set(),
     "places": set(),
     "compiled": {"gencourse.places"},
