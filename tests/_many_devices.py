@@ -1,7 +1,7 @@
 """What test_devices.py runs in processes of its own, which have several devices.
 
     python tests/_many_devices.py eight FOLDER              has 8 devices
-    python tests/_many_devices.py one_of_two I PORT FOLDER  has 2 of 4 devices
+    python tests/_many_devices.py one_of_two I PORT FOLDER  has 1 of 2 devices
 
 The devices are the CPU, several times (XLA_FLAGS, set by the test). The last line that
 it prints is JSON.
