@@ -64,19 +64,23 @@ def test_digits(args):
 
 
 def digits(x, seed, decay, **how_long):
-    """A GAN trained on x: DRAWN pictures (DRAWN, 28, 28, 1) in [-1, 1] of the mean of
-    its generator, and the CPU-minutes, of all threads, that training took."""
+    """Chapter 3's GAN, trained on x: what `trained` gives."""
     rngs = nnx.Rngs(seed)
-    generator = gan.Generator(rngs=rngs)
-    networks = generator, gan.Discriminator(dropout=DROPOUT, rngs=rngs)
+    networks = gan.Generator(rngs=rngs), gan.Discriminator(dropout=DROPOUT, rngs=rngs)
+    step = functools.partial(averaged, decay=decay)
+    return trained(step, networks, x, seed, **how_long)
+
+
+def trained(step, networks, x, seed, **options):
+    """Train `networks` on x by `averaged`; DRAWN pictures (DRAWN, 28, 28, 1) in
+    [-1, 1] of the mean of G, and the CPU-minutes, of all threads, that it took."""
     adam = optax.adam(RATE, b1=0.5)
     optimizers = [nnx.Optimizer(a, adam, wrt=nnx.Param) for a in networks]
-    mean = nnx.clone(generator)
+    mean = nnx.clone(networks[0])
     gan.check(x)  # fit asks the step's own module, which is this one
     start = time.process_time()
     objects = mean, *networks, *optimizers
-    step = functools.partial(averaged, decay=decay)
-    fit(step, objects, x, key=jax.random.key(seed), **how_long)
+    fit(step, objects, x, key=jax.random.key(seed), **options)
     minutes = (time.process_time() - start) / 60
     return gan.sample(mean, DRAWN, jax.random.key(1000 + seed)), minutes
 
@@ -95,23 +99,35 @@ def real(seed, args):
 
 def score(drawn, test, held):
     """What stands in the chapter's table, of pictures (N, 28, 28, 1) in [0, 1]."""
-    judge = judges.load_judge("mnist")
+    figures = judged("mnist", drawn, test)
+    width, _ = parzen.choose_bandwidth(held, drawn, WIDTHS)
+    nats = parzen.log_likelihood(test, drawn, width)
+    return {
+        "digits": figures.pop("classes"),
+        **figures,
+        "parzen": float(nats.mean()),
+        "parzen_error": float(nats.std(ddof=1) / math.sqrt(len(nats))),
+        "parzen_width": width,
+    }
+
+
+def judged(name, drawn, test):
+    """What a judge says of pictures (N, 28, 28, 1) in [0, 1], beside real `test` ones.
+
+    Its `entropy` is over the judged classes, in nats.
+    """
+    judge = judges.load_judge(name)
     p = judges.probabilities(judge, drawn)
     named, features = p.argmax(axis=1), judges.features(judge, drawn)
     reference = judge.feature_mean, judge.feature_covariance
     precision, recall = samples.precision_recall(features, judges.features(judge, test))
-    width, _ = parzen.choose_bandwidth(held, drawn, WIDTHS)
-    nats = parzen.log_likelihood(test, drawn, width)
     return {
-        "digits": samples.coverage(named),
+        "classes": samples.coverage(named),
         "entropy": samples.entropy(named),
         "confidence": float(p.max(axis=1).mean()),
         "frechet": samples.frechet(features, reference),
         "precision": precision,
         "recall": recall,
-        "parzen": float(nats.mean()),
-        "parzen_error": float(nats.std(ddof=1) / math.sqrt(len(nats))),
-        "parzen_width": width,
     }
 
 

@@ -48,6 +48,27 @@ def call(function, *args, **kwargs):
     return result
 
 
+def split(answers, n):
+    """The n parts of an answer; what is missing is None."""
+    parts = list(answers) if isinstance(answers, (list, tuple)) else [answers]
+    return (parts + [None] * n)[:n]
+
+
+def letter(answer, right, wrong):
+    """Hold that a prediction is the `right` letter; `wrong`: the others' hints."""
+    if answer is ... or answer is None:
+        raise Wrong(MISSING)
+    options = sorted([right, *wrong])
+    given = str(answer).strip(" ().").lower()
+    if given not in options:
+        raise Wrong(
+            f"{answer!r} is none of the options. Give the letter alone, in quotes: one "
+            f"of {', '.join(options)}."
+        )
+    if given != right:
+        raise Wrong(wrong[given])
+
+
 def choose(answer, right, why, wrong):
     """A prediction with options: each wrong one has its own answer.
 
@@ -55,17 +76,7 @@ def choose(answer, right, why, wrong):
       answer: what the learner chose. right: the right option's letter.
       why: printed with the tick. wrong: a dict from each wrong letter to its hint.
     """
-    if answer is ... or answer is None:
-        raise Wrong(MISSING)
-    options = sorted([right, *wrong])
-    letter = str(answer).strip(" ().").lower()
-    if letter not in options:
-        raise Wrong(
-            f"{answer!r} is none of the options. Give the letter alone, in quotes: one "
-            f"of {', '.join(options)}."
-        )
-    if letter != right:
-        raise Wrong(wrong[letter])
+    letter(answer, right, wrong)
     passed(why)
 
 

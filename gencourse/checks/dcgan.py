@@ -15,25 +15,17 @@ from flax import nnx
 from jax import lax
 
 from gencourse import dcgan, gan
-from gencourse.checks import MISSING, Wrong, call, close, numbers, passed, shape
-
-
-def _split(answers, n):
-    """The n parts of an answer; what is missing is None."""
-    parts = list(answers) if isinstance(answers, (list, tuple)) else [answers]
-    return (parts + [None] * n)[:n]
-
-
-def _letter(given, right, wrong):
-    """Hold that a prediction is the `right` letter; `wrong`: the others' hints."""
-    if given is ... or given is None:
-        raise Wrong(MISSING)
-    letter = str(given).strip(" ().").lower()
-    if letter not in (right, *wrong):
-        options = ", ".join(sorted([right, *wrong]))
-        raise Wrong(f"Give one of the letters {options}, in quotes; not {given!r}.")
-    if letter in wrong:
-        raise Wrong(wrong[letter])
+from gencourse.checks import (
+    MISSING,
+    Wrong,
+    call,
+    close,
+    letter,
+    numbers,
+    passed,
+    shape,
+    split,
+)
 
 
 def _convolve(x, kernel, strides, padding):
@@ -229,7 +221,7 @@ def _side(answer, n, k, s, padding, up):
 
 def adjoint(answers):
     """4.2: are two maps adjoint, and which kernel makes ConvTranspose an adjoint?"""
-    test, turn = _split(answers, 2)
+    test, turn = split(answers, 2)
     said = {name: _verdict(test, *pair) for name, pair in _pairs().items()}
     _check_verdicts(said)
     for w in (_kernel(4, 4, 3, 2), _kernel(4, 4, 2, 2), _kernel(5, 3, 2, 3)):
@@ -446,8 +438,8 @@ def _check_turned(result, w):
 
 def pictures(answers):
     """4.3: one range for real ones and fakes, there and back."""
-    seen, last, scale, unscale = _split(answers, 4)
-    _letter(
+    seen, last, scale, unscale = split(answers, 4)
+    letter(
         seen,
         "b",
         {
@@ -613,7 +605,7 @@ def _wrapped(values):
 
 def checkerboard(answers):
     """4.4: count the stamps at each place, find even kernels, cure by upsampling."""
-    touches, even, up = _split(answers, 3)
+    touches, even, up = split(answers, 3)
     for n, k, s in itertools.product((5, 1, 2, 7), (3, 4, 5, 2, 1, 6), (2, 3, 1, 4)):
         _check_touches(call(touches, n, k, s), n, k, s)
     for stride, largest in ((3, 10), (2, 9), (1, 4), (4, 7)):
@@ -786,8 +778,8 @@ def _check_up(up):
 
 def mode(answers):
     """4.5: what a BatchNorm in the wrong mode does, and sampling in the right one."""
-    alone, moved, still = _split(answers, 3)
-    _letter(
+    alone, moved, still = split(answers, 3)
+    letter(
         alone,
         "c",
         {
@@ -801,7 +793,7 @@ def mode(answers):
     )
     start = "One alone: right. What moves: "
     try:
-        _letter(
+        letter(
             moved,
             "b",
             {
@@ -1091,7 +1083,7 @@ HALF, WHOLE = 12, 30  # steps
 
 def resume(answers):
     """4.7: stopped after HALF steps, resumed up to WHOLE, with the same bits."""
-    first, second, one_go = _split(answers, 3)
+    first, second, one_go = split(answers, 3)
     if first is ... or first is None or second is ... or second is None:
         raise Wrong(MISSING)
     with tempfile.TemporaryDirectory() as folder:

@@ -6,25 +6,17 @@ import numpy as np
 from flax import nnx
 
 from gencourse import gan
-from gencourse.checks import MISSING, Wrong, call, close, numbers, passed, shape
-
-
-def _split(answers, n):
-    """The n parts of an answer; what is missing is None."""
-    parts = list(answers) if isinstance(answers, (list, tuple)) else [answers]
-    return (parts + [None] * n)[:n]
-
-
-def _letter(given, right, wrong):
-    """Hold that a prediction is the `right` letter; `wrong`: the others' hints."""
-    if given is ... or given is None:
-        raise Wrong(MISSING)
-    letter = str(given).strip(" ().").lower()
-    if letter not in (right, *wrong):
-        options = ", ".join(sorted([right, *wrong]))
-        raise Wrong(f"Give one of the letters {options}, in quotes; not {given!r}.")
-    if letter in wrong:
-        raise Wrong(wrong[letter])
+from gencourse.checks import (
+    MISSING,
+    Wrong,
+    call,
+    close,
+    letter,
+    numbers,
+    passed,
+    shape,
+    split,
+)
 
 
 def _number(given, wanted, wrong, what, tolerance=2e-3):
@@ -49,7 +41,7 @@ def softplus(a):
 
 def updates(answers):
     """3.1: the pieces of a step in order, and the losses of its three updates."""
-    order, losses = _split(answers, 2)
+    order, losses = split(answers, 2)
     _check_order(order)
     rng = np.random.default_rng(0)
     logits = [rng.normal(m, 2, 40).astype(np.float32) for m in (1.0, -0.7, -0.2)]
@@ -340,7 +332,7 @@ def _flat(grads):
 
 def balance(answers):
     """3.3: what the best D believes, and what it pays."""
-    belief, terms = _split(answers, 2)
+    belief, terms = split(answers, 2)
     p = np.array([0.1, 0.4, 0.3, 0.2, 0.0, 0.6])
     q = np.array([0.1, 0.1, 0.6, 0.0, 0.5, 0.2])
     with np.errstate(all="ignore"):
@@ -497,7 +489,7 @@ def _check_terms(terms):
 
 def clipped(answers):
     """3.4: the floor of a loss on clipped logits, its dead places, and the repair."""
-    floor, dead, loss = _split(answers, 3)
+    floor, dead, loss = split(answers, 3)
     real_best, fake_best = softplus(-1), softplus(0)
     _number(
         floor,
@@ -544,7 +536,7 @@ def clipped(answers):
         "the lowest loss that D can reach",
         tolerance=5e-3,
     )
-    _letter(
+    letter(
         dead,
         "c",
         {
@@ -669,7 +661,7 @@ def modes(points):
 
 def collapse(answers):
     """3.5: as few changes as possible that cure a collapsed generator."""
-    cure, generator = _split(answers, 2)
+    cure, generator = split(answers, 2)
     if cure is ... or cure is None or generator is ... or generator is None:
         raise Wrong(MISSING)
     changed = _check_settings(cure)
@@ -783,7 +775,7 @@ def _advice(cure):
 
 def seeds(answers):
     """3.6: how long sums and middles of seeds are, and a mix that keeps the length."""
-    of_sum, of_middle, mix = _split(answers, 3)
+    of_sum, of_middle, mix = split(answers, 3)
     _number(
         of_sum,
         np.sqrt(200),
@@ -907,8 +899,8 @@ def _check_mix(mix):
 
 def slopes(answers):
     """3.7: which losses still teach a G whose fakes D sees through?"""
-    dead, slope = _split(answers, 2)
-    _letter(
+    dead, slope = split(answers, 2)
+    letter(
         dead,
         "c",
         {
