@@ -64,8 +64,11 @@ def check_step(step, scalars, own):
         )
 
 
-def check_data(step, data, transform, batch_size):
-    """Let the chapter's own check look at the data, before anything is compiled."""
+def check_data(step, objects, data, transform, batch_size):
+    """Let the chapter's own check look at the data, before anything is compiled.
+
+    One that has a parameter `objects` is given them too: they may know what fits.
+    """
     while isinstance(step, functools.partial):
         step = step.func
     module = getattr(step, "__module__", "__main__")
@@ -74,7 +77,8 @@ def check_data(step, data, transform, batch_size):
         return  # a step written in a notebook has no check
     if transform:
         data = transform(jax.tree.map(lambda a: a[:batch_size], data))
-    check(data)
+    more = "objects" in inspect.signature(check).parameters
+    check(data, objects) if more else check(data)
 
 
 def check_saving(save_every, keep):

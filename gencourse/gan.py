@@ -223,13 +223,7 @@ def generate(generator, z):
 
     Its BatchNorms, if any, use their running statistics, and nothing moves.
     """
-    if np.ndim(z) != 2 or np.shape(z)[1] != generator.latent or not len(z):
-        raise ValueError(
-            f"This generator's seeds have shape (N, {generator.latent}); given "
-            f"{np.shape(z)}."
-        )
-    if not np.isfinite(z).all():
-        raise ValueError("There are NaN or infinite numbers among the seeds.")
+    _check_seeds(generator, z)
     return _in_chunks(_generate, _still(generator), z)
 
 
@@ -267,6 +261,20 @@ def check(batch, dark=True):
             f"them in [-1, 1], where black is -1. D would tell the two apart by that "
             f'alone. Scale the bytes with data.scale(images, "tanh").'
         )
+
+
+def _check_seeds(generator, z, n=None):
+    """n: how many there must be; None: one or more."""
+    many = np.shape(z)[:1]
+    if np.shape(z) != (*many, generator.latent) or many in {(), (0,)}:
+        raise ValueError(
+            f"This generator's seeds have shape (N, {generator.latent}); given "
+            f"{np.shape(z)}."
+        )
+    if n is not None and n != len(z):
+        raise ValueError(f"There are {len(z)} seeds and {n} labels: one each.")
+    if not np.isfinite(z).all():
+        raise ValueError("There are NaN or infinite numbers among the seeds.")
 
 
 def _check_shapes(fake, batch):

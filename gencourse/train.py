@@ -135,7 +135,7 @@ def fit(
     several, first = processes(mesh)
     own = set(inspect.signature(fit).parameters) - {"scalars", "key", "data"}
     arguments.check_step(plain, scalars, own)
-    arguments.check_data(plain, data, transform, batch_size)
+    arguments.check_data(plain, objects, data, transform, batch_size)
     arguments.check_saving(save_every, keep)
     same = dict(steps=steps, batch_size=batch_size, save_every=save_every or 0)
     same |= {"resume": resume is not None, "data": data, "key": key, **scalars}

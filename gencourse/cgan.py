@@ -1,0 +1,399 @@
+"""The conditional GAN: chapter 3's game, in which both players are told the label.
+
+    z (B, latent), y (B,) --Generator--> fake (B, *shape)
+    x (B, *shape), y (B,) --Discriminator--> logit (B,)
+
+The discriminator D judges pairs: is this a real picture *and* one of label y? The
+generator G is asked for a label and must answer with such a picture. `Generator` and
+`Discriminator` are dense; `ConvGenerator` and `ConvDiscriminator` are chapter 4's, told
+the label at every layer. One `train_step` serves both pairs.
+
+Papers: M. Mirza, S. Osindero, "Conditional generative adversarial nets", 2014. Real
+pictures under wrong labels (GAN-CLS): S. Reed and others, "Generative adversarial text
+to image synthesis", ICML 2016.
+"""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+
+from gencourse import dcgan, gan
+from gencourse.gan import LEAKY, noise
+from gencourse.layers import Conv, ConvTranspose, Dropout
+
+LECUN = nnx.initializers.lecun_normal()  # Flax's own; deviation 1 / sqrt(inputs)
+
+
+class Generator(nnx.Module):
+    """Seeds z (B, latent), labels y (B,), int -> (B, *shape), in the range of `last`.
+
+    A label becomes `embedding` learned numbers, joined to the seed. In place of labels
+    y may be such vectors (B, embedding), float. `norm(width, rngs=...)` makes what
+    stands before each activation but the first's.
+    """
+
+    def __init__(
+        self,
+        latent=100,
+        hidden=(128, 256, 512, 1024),
+        shape=(28, 28, 1),
+        classes=10,
+        *,
+        embedding=10,
+        norm=nnx.LayerNorm,
+        last=jnp.tanh,
+        init=LECUN,
+        draw=jax.random.normal,
+        rngs: nnx.Rngs,
+    ):
+        self.latent, self.shape, self.classes = latent, tuple(shape), classes
+        self.last, self.draw, self.embedding = last, draw, embedding
+        self.embed = _embed(classes, embedding, init, rngs)
+        widths = (latent + embedding, *hidden)
+        self.hidden = nnx.List(_dense(widths, init, rngs))
+        self.norms = nnx.List(norm(width, rngs=rngs) for width in hidden[1:])
+        pixels = int(np.prod(shape))
+        self.out = nnx.Linear(widths[-1], pixels, kernel_init=init, rngs=rngs)
+
+    def __call__(self, z, y):
+        x = join(z, self.vectors(y))  # (B, latent + embedding)
+        norms = itertools.chain([None], self.norms)
+        for dense, norm in zip(self.hidden, norms, strict=True):
+            x = dense(x)  # (B, width)
+            x = LEAKY(norm(x) if norm else x)
+        x = self.last(self.out(x))  # (B, pixels)
+        return x.reshape(len(x), *self.shape)  # (B, *shape)
+
+    def vectors(self, y):
+        """What labels y (B,) are turned into: (B, embedding). Vectors stay as given."""
+        return self.embed(y) if y.ndim == 1 else y
+
+
+class Discriminator(nnx.Module):
+    """Pictures x (B, *shape) with labels y (B,) -> logits (B,): above 0, "a real pair".
+
+    `dropout` is the share of each hidden layer but the first that is left out where a
+    key is given. y may be vectors, as in the generator.
+    """
+
+    def __init__(
+        self,
+        hidden=(512, 512, 512),
+        shape=(28, 28, 1),
+        classes=10,
+        *,
+        embedding=10,
+        dropout=0.4,
+        init=LECUN,
+        rngs: nnx.Rngs,
+    ):
+        self.classes, self.embedding = classes, embedding
+        self.embed = _embed(classes, embedding, init, rngs)
+        widths = (int(np.prod(shape)) + embedding, *hidden)
+        self.hidden = nnx.List(_dense(widths, init, rngs))
+        self.dropout = Dropout(dropout)
+        self.verdict = nnx.Linear(widths[-1], 1, kernel_init=init, rngs=rngs)
+
+    def __call__(self, x, y, key=None):
+        x = x.reshape(len(x), -1)  # (B, pixels)
+        x = join(x, self.vectors(y))  # (B, pixels + embedding)
+        keys = [None] * len(self.hidden)
+        if key is not None:
+            keys[1:] = jax.random.split(key, len(self.hidden) - 1)
+        for dense, key in zip(self.hidden, keys, strict=True):
+            x = LEAKY(dense(x))  # (B, width)
+            x = self.dropout(x, deterministic=key is None, rngs=key)
+        return self.verdict(x)[:, 0]  # (B,)
+
+    vectors = Generator.vectors
+
+
+class ConvGenerator(nnx.Module):
+    """Seeds z (B, latent) and labels y (B,), int -> pictures (B, side, side, C).
+
+    `shape`, `width` and `kernel` as in chapter 4. The label, as a one-hot vector
+    (B, classes), is joined to the seed and to every map: as `classes` constant maps.
+    """
+
+    def __init__(
+        self,
+        shape=(28, 28, 1),
+        width=32,
+        latent=100,
+        classes=10,
+        *,
+        kernel=4,
+        draw=jax.random.normal,
+        rngs: nnx.Rngs,
+    ):
+        start, widths = dcgan.stages(shape, width)
+        self.latent, self.draw = latent, draw
+        self.classes = self.embedding = classes
+        self.first = (start, start, widths[-1])
+        size = int(np.prod(self.first))
+        self.dense = nnx.Linear(latent + classes, size, use_bias=False, rngs=rngs)
+        self.norm = dcgan._norm(size, rngs)
+        sizes = list(itertools.pairwise(widths[::-1]))
+        options = dict(kernel_size=(kernel, kernel), strides=2, rngs=rngs)
+        self.ups = nnx.List(
+            ConvTranspose(i + classes, o, use_bias=False, **options) for i, o in sizes
+        )
+        self.norms = nnx.List(dcgan._norm(o, rngs) for _, o in sizes)
+        self.pixels = ConvTranspose(width + classes, shape[-1], **options)
+
+    def __call__(self, z, y):
+        y = self.vectors(y)  # (B, classes)
+        x = LEAKY(self.norm(self.dense(join(z, y))))  # (B, start * start * C)
+        x = x.reshape(len(x), *self.first)  # (B, start, start, C)
+        for up, norm in zip(self.ups, self.norms, strict=True):
+            x = LEAKY(norm(up(join(x, y))))  # (B, 2 * H, 2 * W, C / 2)
+        return jnp.tanh(self.pixels(join(x, y)))  # (B, side, side, channels)
+
+    def vectors(self, y):
+        """Labels y (B,) as one-hot vectors (B, classes). Vectors stay as given."""
+        return nnx.one_hot(y, self.classes) if y.ndim == 1 else y
+
+
+class ConvDiscriminator(nnx.Module):
+    """Pictures x (B, side, side, C) with labels y (B,) -> logits (B,).
+
+    Sized as the generator, told the label as it is: before every layer. `norm` and
+    `dropout` as in chapter 4.
+    """
+
+    def __init__(
+        self,
+        shape=(28, 28, 1),
+        width=32,
+        classes=10,
+        *,
+        kernel=4,
+        norm=True,
+        dropout=0.0,
+        rngs: nnx.Rngs,
+    ):
+        start, widths = dcgan.stages(shape, width)
+        self.shape, self.classes, self.embedding = tuple(shape), classes, classes
+        sizes = list(itertools.pairwise((shape[-1], *widths)))
+        options = dict(kernel_size=(kernel, kernel), strides=2, rngs=rngs)
+        self.downs = nnx.List(Conv(i + classes, o, **options) for i, o in sizes)
+        self.norms = nnx.List(dcgan._norm(o, rngs) for o in widths[1:] if norm)
+        self.dropout = Dropout(dropout)
+        last = start * start * widths[-1] + classes
+        self.verdict = nnx.Linear(last, 1, rngs=rngs)
+
+    def __call__(self, x, y, key=None):
+        y = self.vectors(y)  # (B, classes)
+        keys = [None] * len(self.downs)
+        if key is not None:
+            keys = jax.random.split(key, len(self.downs))
+        norms = itertools.chain([None], self.norms)
+        for down, norm, key in itertools.zip_longest(self.downs, norms, keys):
+            x = down(join(x, y))  # (B, H / 2, W / 2, 2 * C)
+            x = LEAKY(norm(x) if norm else x)
+            x = self.dropout(x, deterministic=key is None, rngs=key)
+        return self.verdict(join(x.reshape(len(x), -1), y))[:, 0]  # (B,)
+
+    vectors = ConvGenerator.vectors
+
+
+def join(x, y):
+    """Rows (B, D) or maps (B, H, W, C), with y (B, E) at each place as E more."""
+    places = y.reshape(len(y), *(1,) * (x.ndim - 2), -1)  # (B, 1, 1, E)
+    there = jnp.broadcast_to(places, (*x.shape[:-1], y.shape[-1]))
+    return jnp.concatenate([x, there], axis=-1)
+
+
+@nnx.jit(static_argnames=("mismatched", "d_loss", "g_loss"))
+def train_step(
+    generator,
+    discriminator,
+    g_optimizer,
+    d_optimizer,
+    batch,
+    key,
+    mismatched=0.0,
+    d_loss=gan.d_loss,
+    g_loss=gan.g_loss,
+):
+    """One step of D, then one of G: chapter 3's, with the label told to both.
+
+    Args:
+      generator: `generator(z, y)` gives fakes; it has `latent`, `draw` and, if wrong
+        labels are wanted, `classes`.
+      discriminator: `discriminator(x, y, key)` gives logits (B,).
+      g_optimizer, d_optimizer: an `nnx.Optimizer` of each one's `nnx.Param`s.
+      batch: real pictures (B, *shape), float32, in the range of the generator's output,
+        and their labels (B,), int, or vectors (B, E). The fakes are asked for the same.
+      key: for the seeds, the wrong labels, and the discriminator's dropout.
+      mismatched: from 0 to 1. Of what D is shown as not real, the weight of real
+        pictures under a wrong label; the rest is the fakes'. Reed and others take 0.5.
+      d_loss, g_loss: of logits, as in chapter 3.
+
+    Returns:
+      What chapter 3's step returns; with `mismatched` also "p_wrong", D's mean belief
+      in the real pictures under a wrong label.
+    """
+    x, y = batch
+    z_key, wrong_key, *keys = jax.random.split(key, 6)
+    z = noise(generator, len(x), z_key)  # (B, latent)
+    # What a clone's BatchNorm learns of its batch goes with the clone.
+    fake = nnx.clone(generator)(z, y)  # (B, *shape)
+    gan._check_shapes(fake, x)
+    wrong = wrong_labels(wrong_key, y, generator.classes) if mismatched else None
+
+    def d_loss_fn(discriminator):
+        on_real = discriminator(x, y, keys[0])  # (B,)
+        on_fake = discriminator(fake, y, keys[1])  # (B,)
+        real_term, fake_term = d_loss(on_real, on_fake)
+        if not mismatched:
+            return real_term + fake_term, (on_real, on_fake, None)
+        on_wrong = discriminator(x, wrong, keys[3])  # (B,)
+        _, wrong_term = d_loss(on_real, on_wrong)
+        not_real = (1 - mismatched) * fake_term + mismatched * wrong_term
+        return real_term + not_real, (on_real, on_fake, on_wrong)
+
+    d_grad = nnx.value_and_grad(d_loss_fn, has_aux=True)
+    (loss_d, (on_real, on_fake, on_wrong)), d_grads = d_grad(discriminator)
+    d_optimizer.update(discriminator, d_grads)
+
+    def g_loss_fn(generator, discriminator):
+        return g_loss(discriminator(generator(z, y), y, keys[2]))
+
+    g_grad = nnx.value_and_grad(g_loss_fn)  # by the generator, its first argument
+    loss_g, g_grads = g_grad(generator, nnx.clone(discriminator))
+    g_optimizer.update(generator, g_grads)
+    figures = {
+        "d_loss": loss_d,
+        "g_loss": loss_g,
+        "p_real": nnx.sigmoid(on_real).mean(),
+        "p_fake": nnx.sigmoid(on_fake).mean(),
+        "real_right": (on_real > 0).mean(),
+        "fake_right": (on_fake < 0).mean(),
+        "d_norm": optax.tree.norm(d_grads),
+        "g_norm": optax.tree.norm(g_grads),
+    }
+    return figures | ({"p_wrong": nnx.sigmoid(on_wrong).mean()} if mismatched else {})
+
+
+def wrong_labels(key, y, classes=10):
+    """For each label of y (N,) another of the `classes`, each other one as likely."""
+    return (y + jax.random.randint(key, y.shape, 1, classes)) % classes
+
+
+def sample(generator, labels, key):
+    """One new picture for each of `labels` (N,), int: (N, *shape), float32.
+
+    In the range of the generator's last function. In place of labels: vectors (N, E).
+
+    Raises:
+      ValueError: where labels are not whole numbers in 0..classes - 1.
+    """
+    labels = check_labels(labels, generator)
+    return generate(generator, noise(generator, len(labels), key), labels)
+
+
+def generate(generator, z, labels):
+    """What G makes of seeds z (N, latent), float, and labels (N,), int, row by row.
+
+    Its BatchNorms, if any, use their running statistics, and nothing moves.
+    """
+    labels = check_labels(labels, generator)
+    gan._check_seeds(generator, z, len(labels))
+    return _in_chunks(_generate, gan._still(generator), z, labels)
+
+
+def belief(discriminator, x, labels):
+    """P(a real pair) of each picture of x (N, *shape) with its label: (N,), float32."""
+    check((x, labels), (discriminator,), dark=False)
+    return _in_chunks(_belief, gan._still(discriminator), x, labels)
+
+
+def check(batch, objects=(), dark=True):
+    """Raise a ValueError where `batch` is not pictures and their labels, as a pair.
+
+    The pictures as in chapter 3; the labels (N,), int, in 0..classes - 1, where those
+    of `objects` that have `classes` say how many; or vectors (N, E), float. JAX itself
+    would take any: an embedding answers label 10 of 10 classes with NaN, a one-hot
+    vector is then all 0.
+    """
+    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+        raise ValueError(
+            f"The conditional GAN learns from pictures and their labels: give the pair "
+            f"(x, labels); given {type(batch).__name__}."
+        )
+    x, labels = batch
+    gan.check(x, dark)
+    classes = [o for o in objects if hasattr(o, "classes")] or [None]
+    for network in classes:
+        check_labels(labels, network, len(x))
+
+
+def check_labels(labels, network=None, n=None):
+    """`labels` as an array; a ValueError where `network` cannot be told them.
+
+    n: how many there must be.
+    """
+    y = np.asarray(labels)
+    if y.ndim == 2 and y.dtype.kind == "f":
+        return _check_vectors(y, network, n)
+    if y.ndim != 1 or y.dtype.kind not in "iu" or not len(y):
+        raise ValueError(
+            f"Labels are whole numbers (N,), one a picture, N 1 or more; given "
+            f"{y.dtype} {y.shape}. For seven pictures of a 3: np.full(7, 3)."
+        )
+    _check_number(y, n)
+    classes = getattr(network, "classes", None)
+    if y.min() < 0 or (classes and y.max() >= classes):
+        many = f"0..{classes - 1}, of {classes} classes" if classes else "0 or more"
+        at = int(np.argmin(y) if y.min() < 0 else np.argmax(y))
+        raise ValueError(f"Labels are {many}; labels[{at}] is {y[at]}.")
+    return y.astype(np.int32)
+
+
+def _check_vectors(y, network, n):
+    _check_number(y, n)
+    wanted = getattr(network, "embedding", None)
+    if wanted and y.shape[1] != wanted:
+        raise ValueError(
+            f"This network is told {wanted} numbers a picture: labels (N,), int, or "
+            f"vectors (N, {wanted}); given {y.shape}."
+        )
+    if not np.isfinite(y).all():
+        raise ValueError("There are NaN or infinite numbers in the labels' vectors.")
+    return y.astype(np.float32)
+
+
+def _check_number(y, n):
+    if n is not None and len(y) != n:
+        raise ValueError(f"There are {len(y)} labels for {n}: one each, in order.")
+
+
+def _embed(classes, embedding, init, rngs):
+    return nnx.Embed(classes, embedding, embedding_init=init, rngs=rngs)
+
+
+def _dense(widths, init, rngs):
+    pairs = itertools.pairwise(widths)
+    return [nnx.Linear(i, o, kernel_init=init, rngs=rngs) for i, o in pairs]
+
+
+def _in_chunks(f, network, *rows, size=1000):
+    """f over 1,000 rows at a time, so that memory stays small."""
+    starts = range(0, len(rows[0]), size)
+    parts = [f(network, *(jnp.asarray(a[i : i + size]) for a in rows)) for i in starts]
+    return jnp.concatenate(parts)
+
+
+@nnx.jit
+def _generate(generator, z, y):
+    return generator(z, y)
+
+
+@nnx.jit
+def _belief(discriminator, x, y):
+    return nnx.sigmoid(discriminator(x, y))

@@ -1,0 +1,538 @@
+"""Chapter 5's module: the game, where the label reaches, what it refuses."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+from jax import export
+
+from gencourse import cgan, data, gan
+from gencourse.train import fit
+
+KEY = jax.random.key(0)
+STILL = optax.set_to_zero()
+BATCH_NORM = functools.partial(nnx.BatchNorm, use_running_average=False, momentum=0.9)
+
+
+def same_seeds(key, shape):
+    """What a generator draws where a test has to know its seeds."""
+    return jax.random.normal(jax.random.key(7), shape)
+
+
+def in_the_plane(draw=same_seeds, hidden=(16,), seed=0, **options):
+    """Dense networks of points (B, 2) of three classes."""
+    rngs = nnx.Rngs(seed)
+    common = dict(shape=(2,), classes=3, embedding=4, rngs=rngs)
+    generator = cgan.Generator(
+        3, hidden, last=lambda a: a, draw=draw, **common, **options
+    )
+    return generator, cgan.Discriminator(hidden, dropout=0.0, **common)
+
+
+SHAPE = (8, 8, 1)  # small networks compile sooner
+
+
+def dense():
+    rngs = nnx.Rngs(0)
+    generator = cgan.Generator(5, (16, 8), SHAPE, norm=BATCH_NORM, rngs=rngs)
+    return generator, cgan.Discriminator((8, 16), SHAPE, rngs=rngs)
+
+
+def conv(dropout=0.0, shape=SHAPE, width=2):
+    rngs = nnx.Rngs(0)
+    generator = cgan.ConvGenerator(shape, width, latent=5, rngs=rngs)
+    return generator, cgan.ConvDiscriminator(shape, width, dropout=dropout, rngs=rngs)
+
+
+both = pytest.mark.parametrize("networks", [dense, conv])
+
+
+def with_optimizers(networks, g=None, d=None):
+    """The four objects of a step; optax.sgd(0.1) where nothing is given."""
+    rules = [optax.sgd(0.1) if rule is None else rule for rule in (g, d)]
+    pairs = zip(networks, rules, strict=True)
+    return *networks, *(nnx.Optimizer(n, rule, wrt=nnx.Param) for n, rule in pairs)
+
+
+@pytest.fixture(scope="module")
+def points():
+    """Three clouds, deviation 0.3, and which each point is of."""
+    labels = np.resize(np.arange(3), 96).astype(np.int32)
+    centres = np.float32([[2, 0], [-1, 2], [-1, -2]])
+    noise = np.random.default_rng(3).normal(size=(96, 2)).astype(np.float32)
+    return centres[labels] + 0.3 * noise, labels
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    images, labels = data.load("mnist", "test")
+    return data.scale(images[:40, 6:22:2, 6:22:2], "tanh"), labels[:40].astype(np.int32)
+
+
+def numbers(model, kind=...):
+    return jax.tree.map(jnp.copy, nnx.state(model, kind))
+
+
+def same(a, b):
+    return all(jax.tree.leaves(jax.tree.map(lambda x, y: bool((x == y).all()), a, b)))
+
+
+# --- the networks ---------------------------------------------------------------
+
+
+def test_join_puts_the_label_beside_every_place():
+    y = jnp.array([[1.0, 2.0], [3.0, 4.0]])
+    rows = cgan.join(jnp.zeros((2, 3)), y)
+    np.testing.assert_array_equal(rows, [[0, 0, 0, 1, 2], [0, 0, 0, 3, 4]])
+    maps = cgan.join(jnp.zeros((2, 4, 5, 3)), y)
+    assert maps.shape == (2, 4, 5, 5)
+    wanted = np.broadcast_to(np.asarray(y)[:, None, None], (2, 4, 5, 2))
+    np.testing.assert_array_equal(maps[..., 3:], wanted)
+
+
+def test_the_dense_networks_are_the_ones_of_the_notes():
+    """110-128-256-512-1024-784 and 794-512-512-512-1, normed from the second layer."""
+    rngs = nnx.Rngs(0)
+    generator, discriminator = cgan.Generator(rngs=rngs), cgan.Discriminator(rngs=rngs)
+    widths = [(d.in_features, d.out_features) for d in generator.hidden]
+    assert widths == [(110, 128), (128, 256), (256, 512), (512, 1024)]
+    assert [n.num_features for n in generator.norms] == [256, 512, 1024]
+    assert generator.out.out_features == 784
+    widths = [(d.in_features, d.out_features) for d in discriminator.hidden]
+    assert widths == [(794, 512), (512, 512), (512, 512)]
+    assert generator.embed.embedding.shape == (10, 10)
+
+
+def test_the_dense_networks_by_hand():
+    """Dense, from the second one on LayerNorm, LeakyReLU; the label joined once."""
+    generator, discriminator = in_the_plane(hidden=(4, 6))
+    y, z = jnp.array([2, 0]), jax.random.normal(KEY, (2, 3))
+
+    def leaky(x):
+        return jnp.where(x > 0, x, 0.2 * x)
+
+    x = jnp.concatenate([z, generator.embed.embedding[...][y]], axis=1)
+    first, second = (d.kernel[...] for d in generator.hidden)  # no bias at first
+    x = leaky(x @ first) @ second
+    x = leaky((x - x.mean(1, keepdims=True)) / x.std(1, keepdims=True))
+    wanted = x @ generator.out.kernel[...]
+    np.testing.assert_allclose(generator(z, y), wanted, rtol=1e-3, atol=1e-4)
+
+    x = jnp.concatenate([z[:, :2], discriminator.embed.embedding[...][y]], axis=1)
+    for layer in discriminator.hidden:
+        x = leaky(x @ layer.kernel[...])
+    wanted = (x @ discriminator.verdict.kernel[...])[:, 0]
+    np.testing.assert_allclose(discriminator(z[:, :2], y), wanted, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "shape", [(28, 28, 1), (16, 16, 3), (8, 8, 1)], ids=["28", "16 in colour", "8"]
+)
+def test_the_convolutional_networks_take_any_side(shape):
+    generator, discriminator = map(gan._still, conv(shape=shape))
+    z, y = jnp.zeros((3, 5)), jnp.array([0, 5, 9])
+    x = jax.eval_shape(generator, z, y)
+    assert x.shape == (3, *shape)
+    assert jax.eval_shape(discriminator, x, y).shape == (3,)
+
+
+def test_the_label_enters_every_layer_of_the_convolutional_ones():
+    """Silence the label's weights in all layers but one: that one still hears it."""
+    z, y = jax.random.normal(KEY, (4, 5)), jnp.array([1, 2, 3, 4])
+    x = jax.random.uniform(KEY, (4, 16, 16, 1))
+
+    def layers(network):
+        if isinstance(network, cgan.ConvGenerator):
+            return [network.dense, *network.ups, network.pixels]
+        return [*network.downs, network.verdict]
+
+    for network, given in zip(conv(shape=x.shape[1:]), (z, x), strict=True):
+        count = len(layers(network))
+        assert count == 3
+        for hears in [*range(count), None]:
+            other = nnx.clone(network)
+            for i, layer in enumerate(layers(other)):
+                if i != hears:
+                    kernel = layer.kernel[...]
+                    layer.kernel[...] = kernel.at[..., -10:, :].set(0)
+            change = np.abs(other(given, y) - other(given, y - 1)).max()
+            assert (change > 1e-4) == (hears is not None), (type(network), hears)
+
+
+@both
+def test_vectors_may_stand_in_place_of_labels(networks):
+    """So that one can walk from one label to another."""
+    generator, _ = networks()
+    y, z = np.array([3, 8]), gan.noise(generator, 2, KEY)
+    vectors = generator.vectors(jnp.asarray(y))
+    assert vectors.shape == (2, 10)
+    ends = cgan.generate(generator, z, y)
+    np.testing.assert_allclose(cgan.generate(generator, z, vectors), ends, atol=1e-6)
+    middle = cgan.generate(generator, z, vectors[::-1] / 2 + vectors / 2)
+    assert np.abs(middle - ends).max() > 1e-4
+
+
+def test_dropout_works_where_a_key_is_given_and_nowhere_else(pictures):
+    rngs = nnx.Rngs(0)
+    of_rows = cgan.Discriminator((64, 64), SHAPE, dropout=0.5, rngs=rngs)
+    of_maps = conv(dropout=0.5, width=16)[1]
+    x, y = map(jnp.asarray, pictures)
+    for network in (of_rows, of_maps):
+        network = gan._still(network)  # what its BatchNorm learns is not in question
+        network.dropout.deterministic = False
+        np.testing.assert_array_equal(network(x, y), network(x, y))
+        one, other = network(x, y, KEY), network(x, y, jax.random.key(1))
+        assert (one != other).all() and (one != network(x, y)).all()
+
+
+# --- the step -------------------------------------------------------------------
+
+
+def by_hand(networks, x, y, z, wrong, mismatched):
+    """One step in jax.grad and plain gradient descent: metrics and both new states."""
+    (g_def, g), (d_def, d) = (nnx.split(n) for n in networks)
+
+    def belief(d, x, y):
+        return nnx.merge(d_def, d)(x, y)
+
+    fake = nnx.merge(g_def, g)(z, y)
+
+    def of_d(d):
+        real = jnp.log1p(jnp.exp(-belief(d, x, y))).mean()
+        not_real = jnp.log1p(jnp.exp(belief(d, fake, y))).mean()
+        mixed = jnp.log1p(jnp.exp(belief(d, x, wrong))).mean()
+        return real + (1 - mismatched) * not_real + mismatched * mixed
+
+    metrics = {
+        "d_loss": of_d(d),
+        "p_real": nnx.sigmoid(belief(d, x, y)).mean(),
+        "p_fake": nnx.sigmoid(belief(d, fake, y)).mean(),
+        "real_right": np.mean(belief(d, x, y) > 0),
+        "fake_right": np.mean(belief(d, fake, y) < 0),
+    }
+    if mismatched:
+        metrics["p_wrong"] = nnx.sigmoid(belief(d, x, wrong)).mean()
+    d_grads = jax.grad(of_d)(d)
+    d = jax.tree.map(lambda a, b: a - 0.1 * b, d, d_grads)
+
+    def of_g(g):
+        fake = nnx.merge(g_def, g)(z, y)
+        return jnp.log1p(jnp.exp(-belief(d, fake, y))).mean()  # of the D that has moved
+
+    g_grads = jax.grad(of_g)(g)
+    metrics |= {"g_loss": of_g(g)} | {
+        name: np.sqrt(sum((a**2).sum() for a in jax.tree.leaves(grads)))
+        for name, grads in (("d_norm", d_grads), ("g_norm", g_grads))
+    }
+    g = jax.tree.map(lambda a, b: a - 0.1 * b, g, g_grads)
+    return metrics, (g, d)
+
+
+@pytest.mark.parametrize("mismatched", [0.0, 0.25])
+def test_a_step_is_d_s_by_hand_and_then_g_s(mismatched, points, monkeypatch):
+    x, y = points
+    wrong = (y + 1) % 3
+    monkeypatch.setattr(cgan, "wrong_labels", lambda *_: jnp.asarray(wrong))
+    networks, hand = in_the_plane(seed=4), in_the_plane(seed=4)
+    objects = with_optimizers(networks)
+    z = same_seeds(KEY, (96, 3))
+    step = nnx.jit(cgan.train_step.__wrapped__, static_argnames="mismatched")
+    for _ in range(3):
+        metrics = step(*objects, points, KEY, mismatched=mismatched)
+        wanted, states = by_hand(hand, x, y, z, wrong, mismatched)
+        assert metrics.keys() == wanted.keys()
+        for name, value in wanted.items():
+            np.testing.assert_allclose(metrics[name], value, rtol=1e-3, err_msg=name)
+        for network, other, state in zip(networks, hand, states, strict=True):
+            nnx.update(other, state)
+            for a, b in zip(
+                *map(jax.tree.leaves, (numbers(network), state)), strict=True
+            ):
+                np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_wrong_labels_are_all_wrong_and_each_other_one_is_as_likely():
+    y = jnp.resize(jnp.arange(10), 90_000)
+    wrong = np.asarray(cgan.wrong_labels(KEY, y))
+    assert not (wrong == y).any()
+    counts = np.bincount(10 * np.asarray(y) + wrong, minlength=100).reshape(10, 10)
+    off = counts[~np.eye(10, dtype=bool)]
+    assert 0.85 * 1000 < off.min() and off.max() < 1.15 * 1000
+    assert set(np.asarray(cgan.wrong_labels(KEY, y % 2, classes=2) + y % 2)) == {1}
+
+
+class Chance(nnx.Module):
+    """A discriminator that says one random number of all that it sees in a pass."""
+
+    def __init__(self):
+        self.a = nnx.Param(jnp.zeros(()))
+
+    def __call__(self, x, y, key=None):
+        return self.a[...] * x.sum(1) + jax.random.normal(key)  # (B,)
+
+
+def test_each_pass_of_d_has_chance_of_its_own(points):
+    objects = with_optimizers((in_the_plane()[0], Chance()), d=STILL)
+    metrics = cgan.train_step(*objects, points, KEY, mismatched=0.5)
+    beliefs = [metrics[name] for name in ("p_real", "p_fake", "p_wrong")]
+    beliefs += [jnp.exp(-metrics["g_loss"])]
+    assert len(np.unique(np.round(beliefs, 4))) == 4, "two passes share a key"
+    other = cgan.train_step(*objects, points, jax.random.key(1), mismatched=0.5)
+    assert abs(other["p_real"] - metrics["p_real"]) > 1e-4, "the key is not used"
+
+
+@both
+def test_neither_step_moves_the_other_s_weights(networks, pictures):
+    batch = pictures
+    for still in ("g", "d"):
+        objects = with_optimizers(networks(), **{still: STILL})
+        before = [numbers(n, nnx.Param) for n in objects[:2]]
+        cgan.train_step(*objects, batch, KEY, mismatched=0.5)
+        after = [numbers(n, nnx.Param) for n in objects[:2]]
+        kept = [same(a, b) for a, b in zip(before, after, strict=True)]
+        assert kept == [still == "g", still == "d"]
+
+
+def test_a_batchnorm_learns_of_its_own_network_s_step_alone(pictures):
+    """D's of real, fake and wrong pairs, in turn; G's of its seeds, once."""
+    networks = conv()
+    generator, discriminator = (nnx.clone(n) for n in networks)
+    x, y = (jnp.asarray(a) for a in pictures)
+    z = same_seeds(KEY, (40, 5))
+    generator.draw = networks[0].draw = same_seeds
+    fake = generator(z, y)
+    for pair in ((x, y), (fake, y), (x, (y + 1) % 10)):
+        discriminator(*pair)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cgan, "wrong_labels", lambda key, y, n: (y + 1) % n)
+        step = nnx.jit(cgan.train_step.__wrapped__, static_argnames="mismatched")
+        step(*with_optimizers(networks), (x, y), KEY, mismatched=0.5)
+    for network, wanted in zip(networks, (generator, discriminator), strict=True):
+        moved, states = nnx.state(network, nnx.BatchStat), nnx.state(wanted)
+        wanted = nnx.filter_state(states, nnx.BatchStat)
+        pairs = map(jax.tree.leaves, (moved, wanted))
+        for a, b in zip(*pairs, strict=True):
+            assert (a != 0).any()
+            np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+@both
+def test_every_parameter_of_both_moves(networks, pictures):
+    made = networks()
+    before = [numbers(n, nnx.Param) for n in made]
+    objects = with_optimizers(made)
+    x, y = pictures
+    y = np.resize(np.arange(10), len(y))  # every class, so every row of an embedding
+    for i in range(2):  # G's first gradients may be nothing where D's are
+        cgan.train_step(*objects, (x, y), jax.random.key(i))
+    for old, network in zip(before, made, strict=True):
+        now = nnx.state(network, nnx.Param)
+        moved = jax.tree.map(lambda a, b: bool((a != b).any()), old, now)
+        still = [p for p, m in jax.tree_util.tree_leaves_with_path(moved) if not m]
+        assert not still, f"no gradient reaches {still}"
+
+
+def test_it_learns_which_cloud_was_asked_for(points):
+    """With a sign turned, or labels that do not reach one of the two, it could not."""
+    networks = in_the_plane(jax.random.normal, hidden=(32, 32))
+    rules = optax.adam(2e-3, b1=0.5), optax.adam(5e-3, b1=0.5)
+    options = dict(batch_size=96, steps=1000, key=KEY, progress=False)
+    fit(cgan.train_step, with_optimizers(networks, *rules), points, **options)
+    x, y = points
+    asked = np.resize(np.arange(3), 600)
+    drawn = cgan.sample(networks[0], asked, jax.random.key(1))
+    for label in range(3):
+        mean = x[y == label].mean(0)
+        np.testing.assert_allclose(drawn[asked == label].mean(0), mean, atol=0.5)
+    spread = drawn[asked == 0].std(0)
+    assert (0.03 < spread).all() and (spread < 1).all()
+
+
+def test_only_wrong_pairs_teach_d_to_refuse_them(points):
+    """G stands still, far away: D need not look at the label to refuse its fakes."""
+
+    def trained(mismatched):
+        step = functools.partial(cgan.train_step, mismatched=mismatched)
+        generator, discriminator = in_the_plane(seed=2)
+        generator.out.bias[...] = jnp.array([9.0, 9.0])
+        objects = with_optimizers((generator, discriminator), STILL, optax.adam(1e-2))
+        options = dict(batch_size=96, steps=300, key=KEY, progress=False)
+        history = fit(step, objects, points, **options)
+        x, y = points
+        return history, cgan.belief(discriminator, x, (y + 1) % 3).mean()
+
+    history, believed = trained(0.5)
+    assert believed < 0.1 and history["p_wrong"][-1] < 0.1 < history["p_wrong"][0]
+    history, believed = trained(0.0)
+    assert believed > 0.9 and "p_wrong" not in history
+
+
+def test_fit_and_the_step_called_by_hand_give_the_same_numbers(points):
+    step = functools.partial(cgan.train_step, mismatched=0.5)
+    x, y = (jnp.resize(a[:1], (8, *a.shape[1:])) for a in points)  # order is no matter
+    hand, fitted = (with_optimizers(in_the_plane(seed=1)) for _ in range(2))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cgan, "wrong_labels", lambda key, y, n: (y + 1) % n)
+        rows = [step(*hand, (x, y), KEY) for _ in range(3)]
+        options = dict(batch_size=8, steps=3, key=KEY, progress=False)
+        history = fit(step, fitted, (np.asarray(x), np.asarray(y)), **options)
+    for name, values in history.items():
+        wanted = [row[name] for row in rows]
+        np.testing.assert_allclose(values, wanted, rtol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("mismatched", [0.0, 0.5])
+@both
+def test_the_step_lowers_for_cpu_cuda_and_tpu(networks, mismatched, pictures):
+    graphdef, state = nnx.split(with_optimizers(networks()))
+
+    def step(state, batch, key):
+        objects = nnx.merge(graphdef, state)
+        plain = cgan.train_step.__wrapped__
+        metrics = plain(*objects, batch, key, mismatched=mismatched)
+        return nnx.state(objects), metrics
+
+    platforms = ("cpu", "cuda", "tpu")
+    exported = export.export(jax.jit(step), platforms=platforms)
+    batch = pictures
+    assert exported(state, batch, KEY).platforms == platforms
+
+
+# --- using it -------------------------------------------------------------------
+
+
+@both
+def test_shapes_and_ranges_all_the_way(networks, pictures):
+    generator, discriminator = networks()
+    x, y = pictures
+    fakes = cgan.sample(generator, [3, 1, 4], KEY)
+    assert fakes.shape == (3, *x.shape[1:]) and fakes.dtype == jnp.float32
+    assert -1 <= fakes.min() < 0 < fakes.max() <= 1
+    assert same(fakes, cgan.sample(generator, [3, 1, 4], KEY))
+    assert not same(fakes, cgan.sample(generator, [3, 1, 4], jax.random.key(1)))
+    assert not same(fakes, cgan.sample(generator, [3, 1, 5], KEY))
+    z = gan.noise(generator, 3, KEY)
+    assert same(fakes, cgan.generate(generator, z, np.array([3, 1, 4])))
+    p = cgan.belief(discriminator, x, y)
+    assert p.shape == (40,) and 0 < p.min() and p.max() < 1
+
+
+def test_many_rows_go_in_chunks_and_come_back_in_order(points):
+    generator, discriminator = in_the_plane()
+    z, y = jax.random.normal(KEY, (2300, 3)), np.resize(np.arange(3), 2300)
+    there = cgan.generate(generator, z, y)
+    np.testing.assert_allclose(there, generator(z, jnp.asarray(y)), atol=1e-5)
+    p = cgan.belief(discriminator, there, y)
+    wanted = nnx.sigmoid(discriminator(there, jnp.asarray(y)))
+    np.testing.assert_allclose(p, wanted, rtol=1e-5)
+
+
+@both
+def test_looking_at_a_network_does_not_change_it(networks, pictures):
+    generator, discriminator = networks()
+    x, y = pictures
+    cgan.train_step(*with_optimizers((generator, discriminator)), (x, y), KEY)
+    before = numbers(generator), numbers(discriminator)
+    z = gan.noise(generator, 20, KEY)
+    together = cgan.generate(generator, z, y[:20])
+    alone = cgan.generate(generator, z[:1], y[:1])
+    np.testing.assert_allclose(alone, together[:1], atol=1e-5)
+    together = cgan.belief(discriminator, x, y)
+    alone = cgan.belief(discriminator, x[:1], y[:1])
+    np.testing.assert_allclose(alone, together[:1], rtol=1e-4)
+    assert same(before, (numbers(generator), numbers(discriminator)))
+
+
+# --- what it refuses ------------------------------------------------------------
+
+BAD_LABELS = {
+    "ten": (lambda y: np.where(np.arange(len(y)) == 7, 10, y), r"labels\[7\] is 10"),
+    "minus one": (lambda y: y - y.min() - 1, r"0\.\.9, of 10 classes.*is -1"),
+    "floats": (lambda y: y.astype(np.float32), "whole numbers .* given float32"),
+    "bools": (lambda y: y > 4, "whole numbers .* given bool"),
+    "one-hot bytes": (lambda y: np.eye(10, dtype=np.uint8)[y], "given uint8"),
+    "short": (lambda y: y[:-1], "39 labels for 40"),
+    "vectors of five": (lambda y: np.zeros((len(y), 5)), r"vectors \(N, 10\)"),
+    "nan": (lambda y: np.full((len(y), 10), np.nan), "NaN or infinite"),
+}
+
+
+@pytest.mark.parametrize("change, message", BAD_LABELS.values(), ids=BAD_LABELS)
+@both
+def test_bad_labels_are_refused_everywhere(
+    networks, change, message, pictures, monkeypatch
+):
+    """And before anything is compiled: the networks are never called."""
+    objects = with_optimizers(networks())
+    x, y = pictures
+    bad, before = change(y), numbers(objects)
+    for network in objects[:2]:
+        monkeypatch.setattr(type(network), "__call__", None)
+    for use in (
+        lambda: cgan.check((x, bad), objects),
+        lambda: cgan.belief(objects[1], x, bad),
+        lambda: cgan.generate(objects[0], gan.noise(objects[0], 40, KEY), bad),
+    ):
+        with pytest.raises(ValueError, match=message.replace(" for 40", "")):
+            use()
+    if len(bad) == len(y):  # fit itself refuses rows of two numbers
+        with pytest.raises(ValueError, match=message):
+            options = dict(batch_size=20, steps=2, key=KEY)
+            fit(cgan.train_step, objects, (x, bad), **options)
+        with pytest.raises(ValueError, match=message):
+            cgan.sample(objects[0], bad, KEY)
+    assert same(before, numbers(objects))
+
+
+def test_the_classes_are_those_of_the_networks(points):
+    """Label 3 of three classes is refused, and of letters label 25 is not."""
+    x, y = points
+    objects = with_optimizers(in_the_plane())
+    options = dict(batch_size=20, steps=2, key=KEY)
+    with pytest.raises(ValueError, match=r"0\.\.2, of 3 classes; labels\[2\] is 3"):
+        fit(cgan.train_step, objects, (x, np.where(y == 2, 3, y)), **options)
+    many = cgan.Generator(3, (4,), (2,), classes=26, rngs=nnx.Rngs(0))
+    assert cgan.sample(many, [25], KEY).shape == (1, 2)
+    with pytest.raises(ValueError, match="26 classes"):
+        cgan.sample(many, [26], KEY)
+
+
+def test_bad_pictures_are_refused_as_in_chapter_3(pictures):
+    objects = with_optimizers(dense())
+    x, y = pictures
+    for bad, message in (
+        (((x + 1) / 2, y), r"lie in \[0, 1\].*tanh"),
+        ((np.uint8(x), y), "uint8, not float"),
+        ((np.where(x > 0.5, np.nan, x), y), "NaN or infinite"),
+        (x, r"give the pair \(x, labels\); given ndarray"),
+        ((x, y, y), "give the pair"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            cgan.check(bad)
+        with pytest.raises(ValueError, match=message):
+            fit(cgan.train_step, objects, bad, batch_size=20, steps=2, key=KEY)
+
+
+def test_a_step_by_hand_refuses_other_shapes(pictures):
+    objects = with_optimizers(dense())
+    x, y = pictures
+    with pytest.raises(ValueError, match=r"makes \(40, 8, 8, 1\) and the batch is"):
+        cgan.train_step(*objects, (x[:, :4], y), KEY)
+    with pytest.raises((ValueError, TypeError)):
+        cgan.train_step(*objects, (x, y[:-1]), KEY)
+
+
+def test_no_labels_and_bad_seeds_are_refused():
+    generator, _ = dense()
+    for labels in ([], 3, [[1]], "7"):
+        with pytest.raises(ValueError, match="whole numbers"):
+            cgan.sample(generator, labels, KEY)
+    z = gan.noise(generator, 4, KEY)
+    with pytest.raises(ValueError, match="4 seeds and 3 labels"):
+        cgan.generate(generator, z, [1, 2, 3])
+    with pytest.raises(ValueError, match=r"seeds have shape \(N, 5\)"):
+        cgan.generate(generator, z[:, :4], [1, 2, 3, 4])
