@@ -26,20 +26,23 @@ from gencourse.gan import LEAKY, noise
 from gencourse.layers import Conv, ConvTranspose, Dropout
 
 LECUN = nnx.initializers.lecun_normal()  # Flax's own; deviation 1 / sqrt(inputs)
+STANDARD = nnx.initializers.normal(1.0)
 
 
 class Generator(nnx.Module):
     """Seeds z (B, latent), labels y (B,), int -> (B, *shape), in the range of `last`.
 
-    A label becomes `embedding` learned numbers, joined to the seed. In place of labels
-    y may be such vectors (B, embedding), float. `norm(width, rngs=...)` makes what
-    stands before each activation but the first's.
+    A label becomes `embedding` learned numbers, joined to the seed. At first they have
+    the seed's deviation, 1, so that neither drowns the other. In place of labels y may
+    be such vectors (B, embedding), float. `norm(width, rngs=...)` makes what stands
+    before each activation but the first. `init`: of the kernels; `label_init`: of the
+    labels' numbers.
     """
 
     def __init__(
         self,
         latent=100,
-        hidden=(128, 256, 512, 1024),
+        hidden=(256, 512),
         shape=(28, 28, 1),
         classes=10,
         *,
@@ -47,12 +50,13 @@ class Generator(nnx.Module):
         norm=nnx.LayerNorm,
         last=jnp.tanh,
         init=LECUN,
+        label_init=STANDARD,
         draw=jax.random.normal,
         rngs: nnx.Rngs,
     ):
         self.latent, self.shape, self.classes = latent, tuple(shape), classes
         self.last, self.draw, self.embedding = last, draw, embedding
-        self.embed = _embed(classes, embedding, init, rngs)
+        self.embed = _embed(classes, embedding, label_init, rngs)
         widths = (latent + embedding, *hidden)
         self.hidden = nnx.List(_dense(widths, init, rngs))
         self.norms = nnx.List(norm(width, rngs=rngs) for width in hidden[1:])
@@ -82,17 +86,18 @@ class Discriminator(nnx.Module):
 
     def __init__(
         self,
-        hidden=(512, 512, 512),
+        hidden=(512, 256),
         shape=(28, 28, 1),
         classes=10,
         *,
         embedding=10,
-        dropout=0.4,
+        dropout=0.15,
         init=LECUN,
+        label_init=STANDARD,
         rngs: nnx.Rngs,
     ):
         self.classes, self.embedding = classes, embedding
-        self.embed = _embed(classes, embedding, init, rngs)
+        self.embed = _embed(classes, embedding, label_init, rngs)
         widths = (int(np.prod(shape)) + embedding, *hidden)
         self.hidden = nnx.List(_dense(widths, init, rngs))
         self.dropout = Dropout(dropout)
@@ -115,8 +120,9 @@ class Discriminator(nnx.Module):
 class ConvGenerator(nnx.Module):
     """Seeds z (B, latent) and labels y (B,), int -> pictures (B, side, side, C).
 
-    `shape`, `width` and `kernel` as in chapter 4. The label, as a one-hot vector
-    (B, classes), is joined to the seed and to every map: as `classes` constant maps.
+    `shape`, `width`, `kernel` and `hidden` as in chapter 4. The label, as a one-hot
+    vector (B, classes), is joined to what every layer is given: to a map as `classes`
+    constant maps.
     """
 
     def __init__(
@@ -127,6 +133,7 @@ class ConvGenerator(nnx.Module):
         classes=10,
         *,
         kernel=4,
+        hidden=256,
         draw=jax.random.normal,
         rngs: nnx.Rngs,
     ):
@@ -135,7 +142,11 @@ class ConvGenerator(nnx.Module):
         self.classes = self.embedding = classes
         self.first = (start, start, widths[-1])
         size = int(np.prod(self.first))
-        self.dense = nnx.Linear(latent + classes, size, use_bias=False, rngs=rngs)
+        told = latent + classes
+        self.hidden = nnx.List(dcgan._dense(told, hidden, rngs, use_bias=False))
+        self.hidden_norms = nnx.List(dcgan._norm(hidden, rngs) for _ in self.hidden)
+        told = (hidden or latent) + classes
+        self.dense = nnx.Linear(told, size, use_bias=False, rngs=rngs)
         self.norm = dcgan._norm(size, rngs)
         sizes = list(itertools.pairwise(widths[::-1]))
         options = dict(kernel_size=(kernel, kernel), strides=2, rngs=rngs)
@@ -147,6 +158,8 @@ class ConvGenerator(nnx.Module):
 
     def __call__(self, z, y):
         y = self.vectors(y)  # (B, classes)
+        for dense, norm in zip(self.hidden, self.hidden_norms, strict=True):
+            z = LEAKY(norm(dense(join(z, y))))  # (B, hidden)
         x = LEAKY(self.norm(self.dense(join(z, y))))  # (B, start * start * C)
         x = x.reshape(len(x), *self.first)  # (B, start, start, C)
         for up, norm in zip(self.ups, self.norms, strict=True):
@@ -161,8 +174,8 @@ class ConvGenerator(nnx.Module):
 class ConvDiscriminator(nnx.Module):
     """Pictures x (B, side, side, C) with labels y (B,) -> logits (B,).
 
-    Sized as the generator, told the label as it is: before every layer. `norm` and
-    `dropout` as in chapter 4.
+    Sized as the generator, and told the label as it is: before every layer. `norm`,
+    `dropout` and `hidden` as in chapter 4.
     """
 
     def __init__(
@@ -174,6 +187,7 @@ class ConvDiscriminator(nnx.Module):
         kernel=4,
         norm=True,
         dropout=0.0,
+        hidden=256,
         rngs: nnx.Rngs,
     ):
         start, widths = dcgan.stages(shape, width)
@@ -183,8 +197,9 @@ class ConvDiscriminator(nnx.Module):
         self.downs = nnx.List(Conv(i + classes, o, **options) for i, o in sizes)
         self.norms = nnx.List(dcgan._norm(o, rngs) for o in widths[1:] if norm)
         self.dropout = Dropout(dropout)
-        last = start * start * widths[-1] + classes
-        self.verdict = nnx.Linear(last, 1, rngs=rngs)
+        size = start * start * widths[-1]
+        self.hidden = nnx.List(dcgan._dense(size + classes, hidden, rngs))
+        self.verdict = nnx.Linear((hidden or size) + classes, 1, rngs=rngs)
 
     def __call__(self, x, y, key=None):
         y = self.vectors(y)  # (B, classes)
@@ -196,7 +211,10 @@ class ConvDiscriminator(nnx.Module):
             x = down(join(x, y))  # (B, H / 2, W / 2, 2 * C)
             x = LEAKY(norm(x) if norm else x)
             x = self.dropout(x, deterministic=key is None, rngs=key)
-        return self.verdict(join(x.reshape(len(x), -1), y))[:, 0]  # (B,)
+        x = x.reshape(len(x), -1)  # (B, start * start * C)
+        for dense in self.hidden:
+            x = LEAKY(dense(join(x, y)))  # (B, hidden)
+        return self.verdict(join(x, y))[:, 0]  # (B,)
 
     vectors = ConvGenerator.vectors
 

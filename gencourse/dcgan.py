@@ -27,7 +27,9 @@ class Generator(nnx.Module):
 
     `shape` is the picture's: its side is 7 or 4, doubled once or more. `width` is the
     number of channels of the last map before the picture; each earlier one, of half
-    the side, has twice as many. `draw(key, shape)` gives seeds, as in chapter 3.
+    the side, has twice as many. `hidden` units, if any, stand between the seed and the
+    first map: without them that map is a linear function of the seed, and its places
+    cannot agree on more. `draw(key, shape)` gives seeds, as in chapter 3.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Generator(nnx.Module):
         latent=100,
         *,
         kernel=4,
+        hidden=0,
         draw=jax.random.normal,
         rngs: nnx.Rngs,
     ):
@@ -44,7 +47,9 @@ class Generator(nnx.Module):
         self.latent, self.draw = latent, draw
         self.first = (start, start, widths[-1])
         size = int(np.prod(self.first))
-        self.dense = nnx.Linear(latent, size, use_bias=False, rngs=rngs)
+        self.hidden = nnx.List(_dense(latent, hidden, rngs, use_bias=False))
+        self.hidden_norms = nnx.List(_norm(hidden, rngs) for _ in self.hidden)
+        self.dense = nnx.Linear(hidden or latent, size, use_bias=False, rngs=rngs)
         self.norm = _norm(size, rngs)
         sizes = list(itertools.pairwise(widths[::-1]))
         options = dict(kernel_size=(kernel, kernel), strides=2, rngs=rngs)
@@ -55,6 +60,8 @@ class Generator(nnx.Module):
         self.pixels = ConvTranspose(width, shape[-1], **options)
 
     def __call__(self, z):
+        for dense, norm in zip(self.hidden, self.hidden_norms, strict=True):
+            z = LEAKY(norm(dense(z)))  # (B, hidden)
         x = LEAKY(self.norm(self.dense(z)))  # (B, start * start * C)
         x = x.reshape(len(x), *self.first)  # (B, start, start, C)
         for up, norm in zip(self.ups, self.norms, strict=True):
@@ -67,7 +74,8 @@ class Discriminator(nnx.Module):
 
     Sized as the generator. With `norm` a BatchNorm follows each convolution but the
     first; a side of 8 or 14 has only the first. `dropout` is the share of each map that
-    is left out where a key is given.
+    is left out where a key is given. `hidden` units, if any, stand before the verdict:
+    without them it is a sum of what each place says for itself.
     """
 
     def __init__(
@@ -78,6 +86,7 @@ class Discriminator(nnx.Module):
         kernel=4,
         norm=False,
         dropout=0.3,
+        hidden=0,
         rngs: nnx.Rngs,
     ):
         start, widths = stages(shape, width)
@@ -87,7 +96,9 @@ class Discriminator(nnx.Module):
         self.downs = nnx.List(Conv(i, o, **options) for i, o in sizes)
         self.norms = nnx.List(_norm(o, rngs) for o in widths[1:] if norm)
         self.dropout = Dropout(dropout)
-        self.verdict = nnx.Linear(start * start * widths[-1], 1, rngs=rngs)
+        size = start * start * widths[-1]
+        self.hidden = nnx.List(_dense(size, hidden, rngs))
+        self.verdict = nnx.Linear(hidden or size, 1, rngs=rngs)
 
     def __call__(self, x, key=None):
         if x.shape[1:] != self.shape:
@@ -103,7 +114,17 @@ class Discriminator(nnx.Module):
             x = down(x)  # (B, H / 2, W / 2, 2 * C)
             x = LEAKY(norm(x) if norm else x)
             x = self.dropout(x, deterministic=key is None, rngs=key)
-        return self.verdict(x.reshape(len(x), -1))[:, 0]  # (B,)
+        x = x.reshape(len(x), -1)  # (B, start * start * C)
+        for dense in self.hidden:
+            x = LEAKY(dense(x))  # (B, hidden)
+        return self.verdict(x)[:, 0]  # (B,)
+
+
+def _dense(inputs, hidden, rngs, **options):
+    """One dense layer of `hidden` units, or none where that is 0."""
+    if not isinstance(hidden, int) or hidden < 0:
+        raise ValueError(f"hidden is a number of units, 0 for none; given {hidden!r}.")
+    return [nnx.Linear(inputs, hidden, rngs=rngs, **options)] if hidden else []
 
 
 def _norm(width, rngs):

@@ -34,7 +34,7 @@ from gencourse.train import fit
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))
 from benchmarks import loop  # noqa: E402, once the repository is on the path
-from results import dcgans, gans  # noqa: E402
+from results import cgans, dcgans, gans  # noqa: E402
 
 RESULTS = Path(__file__).with_name("results.json")
 
@@ -48,6 +48,12 @@ GOODFELLOW = (
     "I. J. Goodfellow and others, Generative adversarial nets, NIPS 2014, table 1: 225 "
     "+- 2; another G and D, and 10,000 samples"
 )
+MIRZA = (
+    "M. Mirza, S. Osindero, Conditional generative adversarial nets, 2014, table 1: "
+    "132 +- 1.8; another G and D, and 10,000 samples"
+)
+CARD = "model card of Mycsina/mnist-conditional-gan: 2,000 samples, another judge"
+TOUBASSI = "github.com/gtoubassi/mnist-gan: another G, D and classifier"
 KERAS_VAE = f"{KERAS}, trained at beta 2.05, counted at beta 1"
 
 
@@ -216,9 +222,24 @@ GAN_RECIPE = (
 LAPTOP_GAN = "the same networks and rate, batch 64, 6,000 steps, decay 0.999"
 A_FEW_MINUTES = (
     f"10,000 samples of the running mean of G; Adam {gans.RATE:g} with b1 0.5, batch "
-    f"{dcgans.BATCH}; {dcgans.STEPS['dcgan']:,} steps of dcgan.Generator(width=32) "
-    "and dcgan.Discriminator(width=32, norm=True, dropout=0), or "
+    f"{dcgans.BATCH}; {dcgans.STEPS['dcgan']:,} steps of "
+    f"dcgan.Generator(width=32, hidden={dcgans.HIDDEN}) and dcgan.Discriminator("
+    f"width=32, norm=True, dropout=0, hidden={dcgans.HIDDEN}), in .local without "
+    "hidden, or "
     f"{dcgans.STEPS['gan']:,} of gan.Generator() and gan.Discriminator(dropout=0.15)"
+)
+PAIRS = (
+    f"10,000 samples, as many of each digit, of the running mean of G; Adam with b1 "
+    f"0.5, batch 64; cgan.Generator() and cgan.Discriminator(), "
+    f"{cgans.KINDS['mlp']['steps']:,} steps, or cgan.ConvGenerator() and "
+    f"cgan.ConvDiscriminator(), {cgans.KINDS['conv']['steps']:,}; Adam "
+    f"{cgans.KINDS['mlp']['rate']:g}; half of what is not real is real pictures under "
+    f"wrong labels, in .plain none"
+)
+NOTED = (
+    "128-256-512-1024 with BatchNorm from the second on, and 512-512-512 with dropout "
+    "0.4; all weights and embeddings N(0, 0.02); Adam 2e-4 with b1 0.5, batch 64; "
+    "10,000 samples of G after 5, 15 and 35 epochs"
 )
 CLOTHES = "Fashion-MNIST, 60,000 train and 10,000 test"
 RING = "20,000 points of 8 Gaussians of deviation 0.05 on a ring of radius 1"
@@ -236,6 +257,9 @@ NOTEBOOKS = {
     "solutions.03_gan": EMBEDDED_DIGITS,
     "chapters.04_dcgan": EMBEDDED_DIGITS,
     "chapters.04_project_cifar10": EMOJI,
+    "chapters.05_cgan": EMBEDDED_DIGITS,
+    "chapters.05_project_paper": EMBEDDED_DIGITS,
+    "solutions.05_cgan": EMBEDDED_DIGITS,
     "solutions.04_dcgan": EMBEDDED_DIGITS,
 }
 # name: (function, seeds, budget, data, how); a figure may name its own budget
@@ -265,6 +289,23 @@ EXPERIMENTS = (
             "10,000 training pictures",
         ),
         "gan.ring": (gans.ring, [0, 1, 2], "full", RING, RING_RECIPE),
+        "cgan.mnist.notes": (cgans.as_noted, [0, 1, 2], "full", ALL_DIGITS, NOTED),
+        "cgan.mnist.mlp": (cgans.of("mlp"), [0, 1, 2], "full", DIGITS, PAIRS),
+        "cgan.mnist.mlp.plain": (
+            cgans.of("mlp", mismatched=0.0),
+            [0, 1, 2],
+            "full",
+            DIGITS,
+            PAIRS,
+        ),
+        "cgan.mnist.conv": (cgans.of("conv"), [0, 1, 2], "full", DIGITS, PAIRS),
+        "real.mnist.real_train": (
+            cgans.real_train,
+            [0],
+            "full",
+            ALL_DIGITS,
+            "the judge's network, trained as those on generated digits are",
+        ),
         "autoencoder.fashion_mnist": (
             autoencoder_full,
             [0, 1, 2],
@@ -288,6 +329,15 @@ EXPERIMENTS = (
         for name, used in (("mnist", ALL_DIGITS), ("fashion_mnist", CLOTHES))
     }
     | {
+        "dcgan.mnist.local": (
+            dcgans.of("dcgan", "mnist", hidden=0),
+            [0, 1, 2],
+            "laptop",
+            ALL_DIGITS,
+            A_FEW_MINUTES,
+        )
+    }
+    | {
         name: (
             notebook_minutes(name.replace(".", "/") + ".ipynb"),
             [0],
@@ -304,6 +354,10 @@ PUBLISHED = {
     "vae.fashion_mnist.2d.nats": {"value": 268.05, "citation": KERAS_VAE},
     "vae.mnist.nll": {"value": 89.78, "citation": PYTHAE},
     "gan.mnist.parzen": {"value": 225, "citation": GOODFELLOW},
+    "cgan.mnist.conv.agreement": {"value": 0.9955, "citation": CARD},
+    "cgan.mnist.conv.gan_train": {"value": 0.9837, "citation": TOUBASSI},
+    "real.mnist.real_train": {"value": 0.9934, "citation": TOUBASSI},
+    "cgan.mnist.mlp.parzen": {"value": 132, "citation": MIRZA},
 }
 
 

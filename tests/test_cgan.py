@@ -44,8 +44,9 @@ def dense():
 
 def conv(dropout=0.0, shape=SHAPE, width=2):
     rngs = nnx.Rngs(0)
-    generator = cgan.ConvGenerator(shape, width, latent=5, rngs=rngs)
-    return generator, cgan.ConvDiscriminator(shape, width, dropout=dropout, rngs=rngs)
+    generator = cgan.ConvGenerator(shape, width, latent=5, hidden=8, rngs=rngs)
+    options = dict(dropout=dropout, hidden=8, rngs=rngs)
+    return generator, cgan.ConvDiscriminator(shape, width, **options)
 
 
 both = pytest.mark.parametrize("networks", [dense, conv])
@@ -94,10 +95,11 @@ def test_join_puts_the_label_beside_every_place():
     np.testing.assert_array_equal(maps[..., 3:], wanted)
 
 
-def test_the_dense_networks_are_the_ones_of_the_notes():
+def test_the_dense_networks_may_have_any_widths():
     """110-128-256-512-1024-784 and 794-512-512-512-1, normed from the second layer."""
     rngs = nnx.Rngs(0)
-    generator, discriminator = cgan.Generator(rngs=rngs), cgan.Discriminator(rngs=rngs)
+    generator = cgan.Generator(hidden=(128, 256, 512, 1024), rngs=rngs)
+    discriminator = cgan.Discriminator(hidden=(512, 512, 512), rngs=rngs)
     widths = [(d.in_features, d.out_features) for d in generator.hidden]
     assert widths == [(110, 128), (128, 256), (256, 512), (512, 1024)]
     assert [n.num_features for n in generator.norms] == [256, 512, 1024]
@@ -105,6 +107,18 @@ def test_the_dense_networks_are_the_ones_of_the_notes():
     widths = [(d.in_features, d.out_features) for d in discriminator.hidden]
     assert widths == [(794, 512), (512, 512), (512, 512)]
     assert generator.embed.embedding.shape == (10, 10)
+
+
+def test_a_label_is_as_loud_as_a_seed():
+    """Deviation 1 both; 100 times softer where it is asked for."""
+    options = dict(classes=1000, rngs=nnx.Rngs(0))
+    for make in (cgan.Generator, cgan.Discriminator):
+        np.testing.assert_allclose(make(**options).embed.embedding.std(), 1, rtol=0.05)
+        soft = make(label_init=nnx.initializers.normal(0.01), **options)
+        np.testing.assert_allclose(soft.embed.embedding.std(), 0.01, rtol=0.05)
+        kernels = [dense.kernel[...] for dense in soft.hidden]
+        for kernel in kernels:
+            np.testing.assert_allclose(kernel.std(), len(kernel) ** -0.5, rtol=0.05)
 
 
 def test_the_dense_networks_by_hand():
@@ -147,12 +161,12 @@ def test_the_label_enters_every_layer_of_the_convolutional_ones():
 
     def layers(network):
         if isinstance(network, cgan.ConvGenerator):
-            return [network.dense, *network.ups, network.pixels]
-        return [*network.downs, network.verdict]
+            return [*network.hidden, network.dense, *network.ups, network.pixels]
+        return [*network.downs, *network.hidden, network.verdict]
 
     for network, given in zip(conv(shape=x.shape[1:]), (z, x), strict=True):
         count = len(layers(network))
-        assert count == 3
+        assert count == 4
         for hears in [*range(count), None]:
             other = nnx.clone(network)
             for i, layer in enumerate(layers(other)):
