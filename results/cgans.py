@@ -27,8 +27,8 @@ BATCH_NORM = functools.partial(nnx.BatchNorm, use_running_average=False, momentu
 SMALL = nnx.initializers.normal(0.02)
 NOTES = {"epochs": (5, 10, 20), "rate": 2e-4, "batch": 64}  # 5, then 10 more, and so on
 KINDS = {
-    "mlp": {"steps": 24_000, "longest": 0.9995, "batch": 64, "rate": 2e-3},
-    "conv": {"steps": 9_000, "longest": 0.999, "batch": 64, "rate": 2e-3},
+    "mlp": {"steps": 20_000, "longest": 0.9995, "batch": 64, "rate": 2e-3},
+    "conv": {"steps": 4_000, "longest": 0.998, "batch": 64, "rate": 2e-3},
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "gencourse"
 # A later one knows the earlier.
-CHAPTERS = ["autoencoder", "vae", "faces", "gan", "dcgan", "cgan"]
+CHAPTERS = ["autoencoder", "vae", "faces", "gan", "dcgan", "cgan", "maxout"]
 HEAVY = {"tensorflow", "tensorflow_datasets", "array_record"}
 KNOWN_TO_CHAPTERS = {"jax", "flax", "optax", "numpy"} | {
     f"gencourse.{name}" for name in ("layers", "devices")
