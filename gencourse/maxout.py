@@ -19,6 +19,17 @@ from gencourse import cgan, gan
 from gencourse.layers import Dropout
 
 
+def _even(bound):
+    """Kernels from -bound to bound, each number as likely."""
+    return lambda key, shape, dtype, **_: jax.random.uniform(
+        key, shape, dtype, -bound, bound
+    )
+
+
+SMALL = {"kernel_init": _even(0.005)}  # of D, so that it is in doubt at first
+LARGER = {"kernel_init": _even(0.05)}  # of G
+
+
 class Maxout(nnx.Module):
     """(B, in) -> (B, out): each unit is the greatest of its `pieces` linear functions.
 
@@ -27,7 +38,7 @@ class Maxout(nnx.Module):
 
     def __init__(self, inputs, out, pieces, *, rngs: nnx.Rngs):
         self.out, self.pieces = out, pieces
-        self.dense = nnx.Linear(inputs, out * pieces, rngs=rngs)
+        self.dense = nnx.Linear(inputs, out * pieces, **SMALL, rngs=rngs)
 
     def __call__(self, x):
         x = self.dense(x).reshape(len(x), self.out, self.pieces)
@@ -48,10 +59,10 @@ class Generator(nnx.Module):
     def __init__(self, shape=(28, 28, 1), classes=10, *, dropout=0.5, rngs: nnx.Rngs):
         self.latent, self.draw, self.shape = 100, _uniform, tuple(shape)
         self.classes = self.embedding = classes
-        self.of_seed = nnx.Linear(self.latent, 200, rngs=rngs)
-        self.of_label = nnx.Linear(classes, 1000, rngs=rngs)
-        self.joint = nnx.Linear(1200, 1200, rngs=rngs)
-        self.out = nnx.Linear(1200, int(np.prod(shape)), rngs=rngs)
+        self.of_seed = nnx.Linear(self.latent, 200, **LARGER, rngs=rngs)
+        self.of_label = nnx.Linear(classes, 1000, **LARGER, rngs=rngs)
+        self.joint = nnx.Linear(1200, 1200, **LARGER, rngs=rngs)
+        self.out = nnx.Linear(1200, int(np.prod(shape)), **LARGER, rngs=rngs)
         self.dropout = Dropout(dropout)
 
     def __call__(self, z, y, key=None):
@@ -75,12 +86,15 @@ class Discriminator(nnx.Module):
         self.of_pixels = Maxout(int(np.prod(shape)), 240, pieces=5, rngs=rngs)
         self.of_label = Maxout(classes, 50, pieces=5, rngs=rngs)
         self.joint = Maxout(240 + 50, 240, pieces=4, rngs=rngs)
-        self.verdict = nnx.Linear(240, 1, rngs=rngs)
+        self.verdict = nnx.Linear(240, 1, **SMALL, rngs=rngs)
         self.dropout = Dropout(dropout)
 
     def __call__(self, x, y, key=None):
         keys = [None] * 2 if key is None else jax.random.split(key)
-        of_pixels = self.of_pixels(x.reshape(len(x), -1))  # (B, 240)
+        pixels = (
+            x.reshape(len(x), -1) + 1
+        ) / 2  # (B, pixels) in [0, 1], as in the paper
+        of_pixels = self.of_pixels(pixels)  # (B, 240)
         x = cgan.join(of_pixels, self.of_label(self.vectors(y)))  # (B, 290)
         x = self.dropout(x, deterministic=key is None, rngs=keys[0])
         x = self.joint(x)  # (B, 240)

@@ -13,8 +13,8 @@ import numpy as np
 import optax
 from flax import nnx
 
-from gencourse import cgan, data, gan
-from gencourse.metrics import classes
+from gencourse import cgan, data, gan, maxout
+from gencourse.metrics import classes, parzen, samples
 from gencourse.metrics import judge as judges
 from gencourse.train import fit
 from recipes import judge as classifier
@@ -26,6 +26,8 @@ CLASSIFIER = {"pictures": 60_000, "epochs": 2, "rate": 4e-3}
 BATCH_NORM = functools.partial(nnx.BatchNorm, use_running_average=False, momentum=0.9)
 SMALL = nnx.initializers.normal(0.02)
 NOTES = {"epochs": (5, 10, 20), "rate": 2e-4, "batch": 64}  # 5, then 10 more, and so on
+PAPER_STEPS = 20_000  # of batches of 100; the paper's schedules reach 288,000
+CENTRES, ROUNDS = 10_000, 8
 KINDS = {
     "mlp": {"steps": 20_000, "longest": 0.9995, "batch": 64, "rate": 2e-3},
     "conv": {"steps": 4_000, "longest": 0.998, "batch": 64, "rate": 2e-3},
@@ -124,6 +126,54 @@ def halved(generator, discriminator, g_optimizer, d_optimizer, batch, key):
 
     game = generator, discriminator, g_optimizer, d_optimizer
     return cgan.train_step(*game, batch, key, d_loss=d_loss)
+
+
+def paper(seed, args):
+    """Mirza and Osindero's networks and optimizer, the schedules compressed."""
+    x, labels = digits(args)
+    rngs = nnx.Rngs(seed)
+    game = maxout.Generator(rngs=rngs), maxout.Discriminator(rngs=rngs)
+    rule = maxout.sgd(PAPER_STEPS)
+    optimizers = [nnx.Optimizer(a, rule, wrt=nnx.Param) for a in game]
+    start = time.process_time()
+    fit(
+        maxout.train_step,
+        (*game, *optimizers),
+        (x[: -gans.HELD], labels[: -gans.HELD]),
+        batch_size=100,
+        steps=PAPER_STEPS,
+        key=jax.random.key(seed),
+    )
+    minutes = (time.process_time() - start) / 60
+    found = figures(game[0], seed, args) | {"cpu_minutes": minutes}
+    return {f"cgan.mnist.paper.{name}": value for name, value in found.items()}
+
+
+def k_means(seed, args):
+    """The Parzen figure of the centres of k-means, put in the place of samples."""
+    x, _ = digits(args)
+    x, held = np.split(gans.unit(x), [-gans.HELD])
+    centres = lloyd(x.reshape(len(x), -1), CENTRES, ROUNDS, seed)
+    centres = centres.reshape(-1, *x.shape[1:])
+    width, _ = parzen.choose_bandwidth(held, centres, gans.WIDTHS)
+    nats = parzen.log_likelihood(gans.test_digits(args), centres, width)
+    return {
+        "k_means.mnist.parzen": float(nats.mean()),
+        "k_means.mnist.parzen_error": float(nats.std(ddof=1) / len(nats) ** 0.5),
+        "k_means.mnist.parzen_width": width,
+    }
+
+
+def lloyd(rows, k, rounds, seed):
+    """Centres (k, D) of rows (N, D): each the mean of the rows nearest to it."""
+    centres = np.random.default_rng(seed).permutation(rows)[:k]
+    for _ in range(rounds):
+        _, nearest = samples.nearest(rows, centres)
+        order = np.argsort(nearest[:, 0], kind="stable")
+        there, first = np.unique(nearest[order, 0], return_index=True)
+        counts = np.diff([*first, len(rows)])[:, None]
+        centres[there] = np.add.reduceat(rows[order], first, axis=0) / counts
+    return centres
 
 
 def draw(generator, labels, seed):

@@ -52,6 +52,10 @@ MIRZA = (
     "M. Mirza, S. Osindero, Conditional generative adversarial nets, 2014, table 1: "
     "132 +- 1.8; another G and D, and 10,000 samples"
 )
+THEIS = (
+    "L. Theis, A. van den Oord, M. Bethge, A note on the evaluation of generative "
+    "models, ICLR 2016, table 1, as recalled"
+)
 CARD = "model card of Mycsina/mnist-conditional-gan: 2,000 samples, another judge"
 TOUBASSI = "github.com/gtoubassi/mnist-gan: another G, D and classifier"
 KERAS_VAE = f"{KERAS}, trained at beta 2.05, counted at beta 1"
@@ -236,6 +240,11 @@ PAIRS = (
     f"{cgans.KINDS['mlp']['rate']:g}; half of what is not real is real pictures under "
     f"wrong labels, in .plain none"
 )
+PAPER = (
+    f"maxout.Generator() and maxout.Discriminator(), SGD of batches of 100, the "
+    f"paper's schedules compressed from 288,000 steps to {cgans.PAPER_STEPS:,}; 10,000 "
+    f"samples of G"
+)
 NOTED = (
     "128-256-512-1024 with BatchNorm from the second on, and 512-512-512 with dropout "
     "0.4; all weights and embeddings N(0, 0.02); Adam 2e-4 with b1 0.5, batch 64; "
@@ -299,6 +308,14 @@ EXPERIMENTS = (
             PAIRS,
         ),
         "cgan.mnist.conv": (cgans.of("conv"), [0, 1, 2], "full", DIGITS, PAIRS),
+        "cgan.mnist.paper": (cgans.paper, [0, 1, 2], "full", DIGITS, PAPER),
+        "k_means.mnist": (
+            cgans.k_means,
+            [0],
+            "full",
+            DIGITS,
+            f"{cgans.CENTRES:,} centres of the 50,000, {cgans.ROUNDS} rounds",
+        ),
         "real.mnist.real_train": (
             cgans.real_train,
             [0],
@@ -357,7 +374,9 @@ PUBLISHED = {
     "cgan.mnist.conv.agreement": {"value": 0.9955, "citation": CARD},
     "cgan.mnist.conv.gan_train": {"value": 0.9837, "citation": TOUBASSI},
     "real.mnist.real_train": {"value": 0.9934, "citation": TOUBASSI},
-    "cgan.mnist.mlp.parzen": {"value": 132, "citation": MIRZA},
+    "cgan.mnist.paper.parzen": {"value": 132, "citation": MIRZA},
+    "k_means.mnist.parzen": {"value": 313, "citation": THEIS},
+    "real.mnist.parzen": {"value": 243, "citation": THEIS},
 }
 
 
