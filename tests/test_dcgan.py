@@ -554,3 +554,30 @@ def test_d_refuses_pictures_of_another_size():
     for shape in ((2, 27, 27, 1), (2, 32, 32, 1), (2, 28, 28, 3), (2, 784)):
         with pytest.raises(ValueError, match=r"looks at pictures \(B, 28, 28, 1\)"):
             discriminator(jnp.zeros(shape))
+
+
+def test_only_with_a_dense_layer_do_far_places_weigh_each_other():
+    """Without it the verdict of two far patches is the sum of what each says."""
+    none = np.full((1, 28, 28, 1), -1, np.float32)
+    upper, lower = none.copy(), none.copy()
+    upper[:, :4, :4], lower[:, -4:, -4:] = 1, 1
+    both = np.maximum(upper, lower)
+    for hidden, sums in ((0, True), (32, False)):
+        network = dcgan.Discriminator(width=4, hidden=hidden, rngs=nnx.Rngs(0))
+        of = jax.jit(network)
+        more = of(both) - of(upper) - of(lower) + of(none)
+        assert (abs(float(more[0])) < 1e-5) == sums, hidden
+    generator = dcgan.Generator((8, 8, 1), 4, latent=5, hidden=6, rngs=nnx.Rngs(0))
+    z = jax.random.normal(KEY, (7, 5))
+    made = generator.hidden[0](z)
+    deviation = jnp.sqrt(made.var(0, keepdims=True) + 1e-5)
+    made = (made - made.mean(0, keepdims=True)) / deviation
+    plain = dcgan.Generator((8, 8, 1), 4, latent=6, rngs=nnx.Rngs(1))
+    for name in ("dense", "norm", "ups", "norms", "pixels"):
+        setattr(plain, name, getattr(generator, name))
+    wanted = plain(jnp.where(made > 0, made, 0.2 * made))
+    np.testing.assert_allclose(generator(z), wanted, atol=1e-4)
+    for bad in (-1, 2.5, None):
+        for network in (dcgan.Generator, dcgan.Discriminator):
+            with pytest.raises(ValueError, match="hidden is a number of units"):
+                network(hidden=bad, rngs=nnx.Rngs(0))
