@@ -257,6 +257,7 @@ def train_step(
       in the real pictures under a wrong label.
     """
     x, y = batch
+    _check_mismatched(mismatched, y)
     z_key, wrong_key, *keys = jax.random.split(key, 6)
     z = noise(generator, len(x), z_key)  # (B, latent)
     # What a clone's BatchNorm learns of its batch goes with the clone.
@@ -309,7 +310,8 @@ def sample(generator, labels, key):
     In the range of the generator's last function. In place of labels: vectors (N, E).
 
     Raises:
-      ValueError: where labels are not whole numbers in 0..classes - 1.
+      ValueError: where labels are not whole numbers in 0..classes - 1, or vectors not
+        as many numbers as the generator is told, or not finite.
     """
     labels = check_labels(labels, generator)
     return generate(generator, noise(generator, len(labels), key), labels)
@@ -318,7 +320,8 @@ def sample(generator, labels, key):
 def generate(generator, z, labels):
     """What G makes of seeds z (N, latent), float, and labels (N,), int, row by row.
 
-    Its BatchNorms, if any, use their running statistics, and nothing moves.
+    Gives (N, *shape), float32. Its BatchNorms, if any, use their running statistics,
+    and nothing moves. Raises as `sample`, and on seeds of another shape or number.
     """
     labels = check_labels(labels, generator)
     gan._check_seeds(generator, z, len(labels))
@@ -326,7 +329,10 @@ def generate(generator, z, labels):
 
 
 def belief(discriminator, x, labels):
-    """P(a real pair) of each picture of x (N, *shape) with its label: (N,), float32."""
+    """P(a real pair) of each picture of x (N, *shape) with its label: (N,), float32.
+
+    Raises as `check`.
+    """
     check((x, labels), (discriminator,), dark=False)
     return _in_chunks(_belief, gan._still(discriminator), x, labels)
 
@@ -371,6 +377,16 @@ def check_labels(labels, network=None, n=None):
         at = int(np.argmin(y) if y.min() < 0 else np.argmax(y))
         raise ValueError(f"Labels are {many}; labels[{at}] is {y[at]}.")
     return y.astype(np.int32)
+
+
+def _check_mismatched(mismatched, y):
+    if not 0 <= mismatched <= 1:
+        raise ValueError(f"mismatched is a share, from 0 to 1; given {mismatched!r}.")
+    if mismatched and jnp.ndim(y) != 1:
+        raise ValueError(
+            f"Wrong labels are drawn for labels (B,) alone; these are vectors "
+            f"{jnp.shape(y)}: leave mismatched at 0."
+        )
 
 
 def _check_vectors(y, network, n):

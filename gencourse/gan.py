@@ -281,8 +281,8 @@ def _check_shapes(fake, batch):
     if getattr(batch, "shape", None) != fake.shape:  # also where it is no array
         given = getattr(batch, "shape", type(batch).__name__)
         raise ValueError(
-            f"The generator makes {fake.shape} and the batch is {given}: they must be "
-            f"alike, an array without labels."
+            f"The generator makes {fake.shape} and the batch is {given}: pictures must "
+            f"be alike, and chapter 3's step takes an array without labels."
         )
 
 

@@ -3,8 +3,9 @@
     z (B, 100) --200--+--1200--> fake (B, 28, 28, 1)    x --240 x 5--+--240 x 4--> logit
     y (B,) ----1000---+                                 y --50 x 5---+
 
-Chapter 5's project trains them as the paper says. The step is chapter 5's, with dropout
-in G too; `cgan.sample`, `cgan.generate` and `cgan.belief` take these networks as well.
+Chapter 5's project trains them by the paper's optimizer, and by another one. The step
+is chapter 5's, G's non-saturating loss included, with dropout in G too; `cgan.sample`,
+`cgan.generate` and `cgan.belief` take these networks as well.
 
 Papers: M. Mirza, S. Osindero, "Conditional generative adversarial nets", 2014, section
 4.1. Maxout: I. J. Goodfellow and others, "Maxout networks", ICML 2013.
@@ -108,7 +109,7 @@ class Discriminator(nnx.Module):
 def train_step(generator, discriminator, g_optimizer, d_optimizer, batch, key):
     """One step of D, then one of G, as `cgan.train_step`; G has dropout too.
 
-    Args and what it returns: there. D's terms are added, as in the paper.
+    Args: there. Returns what that returns, but for the gradients' lengths.
     """
     x, y = batch
     z_key, g_key, *keys = jax.random.split(key, 5)
@@ -143,8 +144,8 @@ def train_step(generator, discriminator, g_optimizer, d_optimizer, batch, key):
 def sgd(steps):
     """The paper's optimizer, its schedules compressed from 288,000 steps to `steps`.
 
-    The rate falls from 0.1, by a factor of 1.00004 a step of the paper, to 1e-6 at
-    most; the momentum rises from 0.5 to 0.7.
+    The rate falls from 0.1, by a factor of 1.00004 a step of the paper, and no lower
+    than 1e-6; the momentum rises from 0.5 to 0.7.
     """
     factor = 1.00004 ** (-288_000 / steps)
     rate = optax.exponential_decay(0.1, 1, factor, end_value=1e-6)

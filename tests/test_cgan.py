@@ -540,6 +540,17 @@ def test_a_step_by_hand_refuses_other_shapes(pictures):
         cgan.train_step(*objects, (x, y[:-1]), KEY)
 
 
+def test_wrong_labels_of_vectors_and_odd_shares_are_refused(pictures):
+    objects = with_optimizers(dense())
+    x, y = pictures
+    vectors = np.zeros((len(y), 10), np.float32)
+    with pytest.raises(ValueError, match="leave mismatched at 0"):
+        cgan.train_step(*objects, (x, vectors), KEY, mismatched=0.5)
+    for share in (-0.1, 1.5):
+        with pytest.raises(ValueError, match="from 0 to 1"):
+            cgan.train_step(*objects, (x, y), KEY, mismatched=share)
+
+
 def test_no_labels_and_bad_seeds_are_refused():
     generator, _ = dense()
     for labels in ([], 3, [[1]], "7"):

@@ -3,7 +3,7 @@
 A generator that draws one good picture for each label agrees with every label, covers
 every class, and looks well in a small grid. What it lacks shows within a class. The
 judge's `agreement` and these belong together: the one without the other can be had
-cheaply, by one picture a class or by any picture for any.
+cheaply, by one picture a class, or by any picture for any label.
 """
 
 import numpy as np

@@ -123,6 +123,12 @@ def d_loss_of(of_real, of_fake, of_wrong, sign=1, turned=1):
     return loss
 
 
+def by_sigmoids(real, fake, wrong, w):
+    p, q, r = map(nnx.sigmoid, (real, fake, wrong))
+    not_real = (1 - w) * jnp.log(1 - q).mean() + w * jnp.log(1 - r).mean()
+    return -jnp.log(p).mean() - not_real
+
+
 def one(w):
     return 1.0
 
@@ -319,6 +325,7 @@ EXERCISES = {
             ([wrong_labels, d_loss_of(rest, rest, share)], "real pairs keeps 1"),
             ([wrong_labels, d_loss_of(one, rest, share, sign=-1)], "The sign"),
             ([wrong_labels, d_loss_of(one, rest, one)], "was expected"),
+            ([wrong_labels, by_sigmoids], "At logits of 120"),
         ],
         "blank": [blank, blank],
     },
@@ -333,7 +340,7 @@ EXERCISES = {
             ([0.25, ADAM, "c", moved], "SGD: a quarter"),
             ([SGD, 2, "c", moved], "Adam: not 2"),
             ([SGD, ADAM, "c", moved_once], "one step"),
-            ([SGD, ADAM, "c", never_added], "sgd, a scale|Nothing has moved"),
+            ([SGD, ADAM, "c", never_added], "Nothing has moved"),
             ([SGD, ADAM, "c", scaled_afterwards], "adam, a scale of 0.5"),
         ],
         "blank": [..., ..., ..., blank],
