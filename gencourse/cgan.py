@@ -4,9 +4,8 @@
     x (B, *shape), y (B,) --Discriminator--> logit (B,)
 
 The discriminator D judges pairs: is this a real picture *and* one of label y? The
-generator G is asked for a label and must answer with such a picture. `Generator` and
-`Discriminator` are dense; `ConvGenerator` and `ConvDiscriminator` are chapter 4's, told
-the label at every layer. One `train_step` serves both pairs.
+generator G is asked for a label and must answer with such a picture. These networks
+are dense; `conv_cgan.py` has convolutional ones, for the same step and samples.
 
 Papers: M. Mirza, S. Osindero, "Conditional generative adversarial nets", 2014. Real
 pictures under wrong labels (GAN-CLS): S. Reed and others, "Generative adversarial text
@@ -21,9 +20,10 @@ import numpy as np
 import optax
 from flax import nnx
 
-from gencourse import dcgan, gan
+from gencourse import gan
 from gencourse.gan import LEAKY, noise
-from gencourse.layers import Conv, ConvTranspose, Dropout
+from gencourse.labels import check_labels
+from gencourse.layers import Dropout
 
 LECUN = nnx.initializers.lecun_normal()  # Flax's own; deviation 1 / sqrt(inputs)
 STANDARD = nnx.initializers.normal(1.0)
@@ -117,106 +117,9 @@ class Discriminator(nnx.Module):
     vectors = Generator.vectors
 
 
-class ConvGenerator(nnx.Module):
-    """Seeds z (B, latent) and labels y (B,), int -> pictures (B, side, side, C).
-
-    `shape`, `width`, `kernel` and `hidden` as in chapter 4. The label, as a one-hot
-    vector (B, classes), is joined to what every layer is given: to a map as `classes`
-    constant maps.
-    """
-
-    def __init__(
-        self,
-        shape=(28, 28, 1),
-        width=32,
-        latent=100,
-        classes=10,
-        *,
-        kernel=4,
-        hidden=256,
-        draw=jax.random.normal,
-        rngs: nnx.Rngs,
-    ):
-        start, widths = dcgan.stages(shape, width)
-        self.latent, self.draw = latent, draw
-        self.classes = self.embedding = classes
-        self.first = (start, start, widths[-1])
-        size = int(np.prod(self.first))
-        told = latent + classes
-        self.hidden = nnx.List(dcgan._dense(told, hidden, rngs, use_bias=False))
-        self.hidden_norms = nnx.List(dcgan._norm(hidden, rngs) for _ in self.hidden)
-        told = (hidden or latent) + classes
-        self.dense = nnx.Linear(told, size, use_bias=False, rngs=rngs)
-        self.norm = dcgan._norm(size, rngs)
-        sizes = list(itertools.pairwise(widths[::-1]))
-        options = dict(kernel_size=(kernel, kernel), strides=2, rngs=rngs)
-        self.ups = nnx.List(
-            ConvTranspose(i + classes, o, use_bias=False, **options) for i, o in sizes
-        )
-        self.norms = nnx.List(dcgan._norm(o, rngs) for _, o in sizes)
-        self.pixels = ConvTranspose(width + classes, shape[-1], **options)
-
-    def __call__(self, z, y):
-        y = self.vectors(y)  # (B, classes)
-        for dense, norm in zip(self.hidden, self.hidden_norms, strict=True):
-            z = LEAKY(norm(dense(join(z, y))))  # (B, hidden)
-        x = LEAKY(self.norm(self.dense(join(z, y))))  # (B, start * start * C)
-        x = x.reshape(len(x), *self.first)  # (B, start, start, C)
-        for up, norm in zip(self.ups, self.norms, strict=True):
-            x = LEAKY(norm(up(join(x, y))))  # (B, 2 * H, 2 * W, C / 2)
-        return jnp.tanh(self.pixels(join(x, y)))  # (B, side, side, channels)
-
-    def vectors(self, y):
-        """Labels y (B,) as one-hot vectors (B, classes). Vectors stay as given."""
-        return nnx.one_hot(y, self.classes) if y.ndim == 1 else y
-
-
-class ConvDiscriminator(nnx.Module):
-    """Pictures x (B, side, side, C) with labels y (B,) -> logits (B,).
-
-    Sized as the generator, and told the label as it is: before every layer. `norm`,
-    `dropout` and `hidden` as in chapter 4.
-    """
-
-    def __init__(
-        self,
-        shape=(28, 28, 1),
-        width=32,
-        classes=10,
-        *,
-        kernel=4,
-        norm=True,
-        dropout=0.0,
-        hidden=256,
-        rngs: nnx.Rngs,
-    ):
-        start, widths = dcgan.stages(shape, width)
-        self.shape, self.classes, self.embedding = tuple(shape), classes, classes
-        sizes = list(itertools.pairwise((shape[-1], *widths)))
-        options = dict(kernel_size=(kernel, kernel), strides=2, rngs=rngs)
-        self.downs = nnx.List(Conv(i + classes, o, **options) for i, o in sizes)
-        self.norms = nnx.List(dcgan._norm(o, rngs) for o in widths[1:] if norm)
-        self.dropout = Dropout(dropout)
-        size = start * start * widths[-1]
-        self.hidden = nnx.List(dcgan._dense(size + classes, hidden, rngs))
-        self.verdict = nnx.Linear((hidden or size) + classes, 1, rngs=rngs)
-
-    def __call__(self, x, y, key=None):
-        y = self.vectors(y)  # (B, classes)
-        keys = [None] * len(self.downs)
-        if key is not None:
-            keys = jax.random.split(key, len(self.downs))
-        norms = itertools.chain([None], self.norms)
-        for down, norm, key in itertools.zip_longest(self.downs, norms, keys):
-            x = down(join(x, y))  # (B, H / 2, W / 2, 2 * C)
-            x = LEAKY(norm(x) if norm else x)
-            x = self.dropout(x, deterministic=key is None, rngs=key)
-        x = x.reshape(len(x), -1)  # (B, start * start * C)
-        for dense in self.hidden:
-            x = LEAKY(dense(join(x, y)))  # (B, hidden)
-        return self.verdict(join(x, y))[:, 0]  # (B,)
-
-    vectors = ConvGenerator.vectors
+def one_hot(network, y):
+    """Labels y (B,) as one-hot vectors (B, classes). Vectors stay as given."""
+    return nnx.one_hot(y, network.classes) if y.ndim == 1 else y
 
 
 def join(x, y):
@@ -357,28 +260,6 @@ def check(batch, objects=(), dark=True):
         check_labels(labels, network, len(x))
 
 
-def check_labels(labels, network=None, n=None):
-    """`labels` as an array; a ValueError where `network` cannot be told them.
-
-    n: how many there must be.
-    """
-    y = np.asarray(labels)
-    if y.ndim == 2 and y.dtype.kind == "f":
-        return _check_vectors(y, network, n)
-    if y.ndim != 1 or y.dtype.kind not in "iu" or not len(y):
-        raise ValueError(
-            f"Labels are whole numbers (N,), one a picture, N 1 or more; given "
-            f"{y.dtype} {y.shape}. For seven pictures of a 3: np.full(7, 3)."
-        )
-    _check_number(y, n)
-    classes = getattr(network, "classes", None)
-    if y.min() < 0 or (classes and y.max() >= classes):
-        many = f"0..{classes - 1}, of {classes} classes" if classes else "0 or more"
-        at = int(np.argmin(y) if y.min() < 0 else np.argmax(y))
-        raise ValueError(f"Labels are {many}; labels[{at}] is {y[at]}.")
-    return y.astype(np.int32)
-
-
 def _check_mismatched(mismatched, y):
     if not 0 <= mismatched <= 1:
         raise ValueError(f"mismatched is a share, from 0 to 1; given {mismatched!r}.")
@@ -387,24 +268,6 @@ def _check_mismatched(mismatched, y):
             f"Wrong labels are drawn for labels (B,) alone; these are vectors "
             f"{jnp.shape(y)}: leave mismatched at 0."
         )
-
-
-def _check_vectors(y, network, n):
-    _check_number(y, n)
-    wanted = getattr(network, "embedding", None)
-    if wanted and y.shape[1] != wanted:
-        raise ValueError(
-            f"This network is told {wanted} numbers a picture: labels (N,), int, or "
-            f"vectors (N, {wanted}); given {y.shape}."
-        )
-    if not np.isfinite(y).all():
-        raise ValueError("There are NaN or infinite numbers in the labels' vectors.")
-    return y.astype(np.float32)
-
-
-def _check_number(y, n):
-    if n is not None and len(y) != n:
-        raise ValueError(f"There are {len(y)} labels for {n}: one each, in order.")
 
 
 def _embed(classes, embedding, init, rngs):

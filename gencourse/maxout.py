@@ -76,7 +76,7 @@ class Generator(nnx.Module):
         x = 2 * nnx.sigmoid(self.out(x)) - 1  # (B, pixels)
         return x.reshape(len(x), *self.shape)  # (B, *shape)
 
-    vectors = cgan.ConvGenerator.vectors
+    vectors = cgan.one_hot
 
 
 class Discriminator(nnx.Module):
@@ -102,7 +102,7 @@ class Discriminator(nnx.Module):
         x = self.dropout(x, deterministic=key is None, rngs=keys[1])
         return self.verdict(x)[:, 0]  # (B,)
 
-    vectors = cgan.ConvGenerator.vectors
+    vectors = cgan.one_hot
 
 
 @nnx.jit

@@ -15,7 +15,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from gencourse import cgan, data, gan, maxout
+from gencourse import cgan, conv_cgan, data, gan, maxout
 from gencourse.metrics import classes, parzen, samples
 from gencourse.metrics import judge as judges
 from gencourse.train import fit
@@ -39,7 +39,7 @@ KINDS = {
 def networks(kind, seed):
     rngs = nnx.Rngs(seed)
     if kind == "conv":
-        return cgan.ConvGenerator(rngs=rngs), cgan.ConvDiscriminator(rngs=rngs)
+        return conv_cgan.Generator(rngs=rngs), conv_cgan.Discriminator(rngs=rngs)
     return cgan.Generator(rngs=rngs), cgan.Discriminator(rngs=rngs)
 
 

@@ -235,8 +235,8 @@ A_FEW_MINUTES = (
 PAIRS = (
     f"10,000 samples, as many of each digit, of the running mean of G; Adam with b1 "
     f"0.5, batch 64; cgan.Generator() and cgan.Discriminator(), "
-    f"{cgans.KINDS['mlp']['steps']:,} steps, or cgan.ConvGenerator() and "
-    f"cgan.ConvDiscriminator(), {cgans.KINDS['conv']['steps']:,}; Adam "
+    f"{cgans.KINDS['mlp']['steps']:,} steps, or conv_cgan.Generator() and "
+    f"conv_cgan.Discriminator(), {cgans.KINDS['conv']['steps']:,}; Adam "
     f"{cgans.KINDS['mlp']['rate']:g}; half of what is not real is real pictures under "
     f"wrong labels, in .plain none"
 )

@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 from jax import export
 
-from gencourse import cgan, data, gan
+from gencourse import cgan, conv_cgan, data, gan
 from gencourse.train import fit
 
 KEY = jax.random.key(0)
@@ -44,9 +44,9 @@ def dense():
 
 def conv(dropout=0.0, shape=SHAPE, width=2):
     rngs = nnx.Rngs(0)
-    generator = cgan.ConvGenerator(shape, width, latent=5, hidden=8, rngs=rngs)
+    generator = conv_cgan.Generator(shape, width, latent=5, hidden=8, rngs=rngs)
     options = dict(dropout=dropout, hidden=8, rngs=rngs)
-    return generator, cgan.ConvDiscriminator(shape, width, **options)
+    return generator, conv_cgan.Discriminator(shape, width, **options)
 
 
 both = pytest.mark.parametrize("networks", [dense, conv])
@@ -160,7 +160,7 @@ def test_the_label_enters_every_layer_of_the_convolutional_ones():
     x = jax.random.uniform(KEY, (4, 16, 16, 1))
 
     def layers(network):
-        if isinstance(network, cgan.ConvGenerator):
+        if isinstance(network, conv_cgan.Generator):
             return [*network.hidden, network.dense, *network.ups, network.pixels]
         return [*network.downs, *network.hidden, network.verdict]
 
