@@ -17,7 +17,6 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import nnx
 
 from gencourse import gan
@@ -189,17 +188,8 @@ def train_step(
     g_grad = nnx.value_and_grad(g_loss_fn)  # by the generator, its first argument
     loss_g, g_grads = g_grad(generator, nnx.clone(discriminator))
     g_optimizer.update(generator, g_grads)
-    figures = {
-        "d_loss": loss_d,
-        "g_loss": loss_g,
-        "p_real": nnx.sigmoid(on_real).mean(),
-        "p_fake": nnx.sigmoid(on_fake).mean(),
-        "real_right": (on_real > 0).mean(),
-        "fake_right": (on_fake < 0).mean(),
-        "d_norm": optax.tree.norm(d_grads),
-        "g_norm": optax.tree.norm(g_grads),
-    }
-    return figures | ({"p_wrong": nnx.sigmoid(on_wrong).mean()} if mismatched else {})
+    told = gan.figures((loss_d, loss_g), (on_real, on_fake), (d_grads, g_grads))
+    return told | ({"p_wrong": nnx.sigmoid(on_wrong).mean()} if mismatched else {})
 
 
 def wrong_labels(key, y, classes=10):

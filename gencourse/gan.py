@@ -177,6 +177,13 @@ def train_step(
     g_grad = nnx.value_and_grad(g_loss_fn)  # by the generator, its first argument
     loss_g, g_grads = g_grad(generator, nnx.clone(discriminator))
     g_optimizer.update(generator, g_grads)
+    return figures((loss_d, loss_g), (on_real, on_fake), (d_grads, g_grads))
+
+
+def figures(losses, logits, gradients):
+    """What a step returns, of D's and G's losses, D's logits of real and fake (B,),
+    and both networks' gradients: a dict of scalars, told in `train_step`."""
+    (loss_d, loss_g), (on_real, on_fake), (d_grads, g_grads) = losses, logits, gradients
     return {
         "d_loss": loss_d,
         "g_loss": loss_g,

@@ -109,7 +109,7 @@ class Discriminator(nnx.Module):
 def train_step(generator, discriminator, g_optimizer, d_optimizer, batch, key):
     """One step of D, then one of G, as `cgan.train_step`; G has dropout too.
 
-    Args: there. Returns what that returns, but for the gradients' lengths.
+    Args, and what it returns: there.
     """
     x, y = batch
     z_key, g_key, *keys = jax.random.split(key, 5)
@@ -131,14 +131,7 @@ def train_step(generator, discriminator, g_optimizer, d_optimizer, batch, key):
 
     loss_g, g_grads = nnx.value_and_grad(g_loss_fn)(generator, discriminator)
     g_optimizer.update(generator, g_grads)
-    return {
-        "d_loss": loss_d,
-        "g_loss": loss_g,
-        "p_real": nnx.sigmoid(on_real).mean(),
-        "p_fake": nnx.sigmoid(on_fake).mean(),
-        "real_right": (on_real > 0).mean(),
-        "fake_right": (on_fake < 0).mean(),
-    }
+    return gan.figures((loss_d, loss_g), (on_real, on_fake), (d_grads, g_grads))
 
 
 def sgd(steps):
