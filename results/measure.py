@@ -228,9 +228,13 @@ A_FEW_MINUTES = (
     f"10,000 samples of the running mean of G; Adam {gans.RATE:g} with b1 0.5, batch "
     f"{dcgans.BATCH}; {dcgans.STEPS['dcgan']:,} steps of "
     f"dcgan.Generator(width=32, hidden={dcgans.HIDDEN}) and dcgan.Discriminator("
-    f"width=32, norm=True, dropout=0, hidden={dcgans.HIDDEN}), in .local without "
-    "hidden, or "
+    f"width=32, hidden={dcgans.HIDDEN}), in .local without hidden, or "
     f"{dcgans.STEPS['gan']:,} of gan.Generator() and gan.Discriminator(dropout=0.15)"
+)
+LONGER = (
+    f"the networks of dcgan.mnist, {dcgans.LONG:,} steps of batches of "
+    f"{dcgans.BATCH}, Adam {gans.RATE:g} with b1 0.5; 10,000 samples of the running "
+    f"mean of G with decay {dcgans.LONGEST['gan']}"
 )
 PAIRS = (
     f"10,000 samples, as many of each digit, of the running mean of G; Adam with b1 "
@@ -346,13 +350,14 @@ EXPERIMENTS = (
         for name, used in (("mnist", ALL_DIGITS), ("fashion_mnist", CLOTHES))
     }
     | {
+        "dcgan.mnist.long": (dcgans.long, [0], "full", DIGITS, LONGER),
         "dcgan.mnist.local": (
             dcgans.of("dcgan", "mnist", hidden=0),
             [0, 1, 2],
             "laptop",
             ALL_DIGITS,
             A_FEW_MINUTES,
-        )
+        ),
     }
     | {
         name: (

@@ -17,6 +17,11 @@ from gencourse.checks import (
     split,
 )
 
+BY_KEY = (
+    "Chance comes from the key alone, by jax.random: else nobody can repeat your run."
+)
+
+
 # --- 5.1 -----------------------------------------------------------------------
 
 
@@ -26,6 +31,7 @@ def join(joined):
     z = rng.normal(size=(6, 5)).astype(np.float32)
     y = np.array([3, 0, 2, 3, 1, 3])
     table = rng.normal(size=(4, 3)).astype(np.float32)
+    _check_side_by_side(call(joined, *map(jnp.asarray, (z[:, :3], y, table))))
     result = numbers(call(joined, jnp.asarray(z), jnp.asarray(y), jnp.asarray(table)))
     wanted = np.concatenate([z, table[y]], axis=1)
     one_hot = np.eye(4, dtype=np.float32)[y]
@@ -55,13 +61,6 @@ def join(joined):
     for value, hint in known:
         if close(result, value):
             raise Wrong(hint)
-    if result.shape == (6, 5):
-        raise Wrong(
-            "The result is as wide as the seed. Adding the row to the seed, or "
-            "multiplying, mixes both; join them: side by side, 5 + 3 numbers."
-        )
-    if result.shape == (12, 5) or result.shape == (9, 5):
-        raise Wrong("They are joined one below the other. Say which axis: axis=1.")
     result = shape(result, wanted.shape, "5 numbers of the seed and 3 of the label")
     if close(result[:, :5], z):
         rows = result[:, 5:]
@@ -71,11 +70,26 @@ def join(joined):
                 "Take the row that the label names: table[y]."
             )
     if not close(result, wanted):
-        raise Wrong("The shape is right, the numbers aren't: [z, table[y]] is wanted.")
+        raise Wrong(
+            "The shape is right, the numbers aren't. Print the first row, and beside "
+            "it z[0] and the row of the table that belongs to label y[0]."
+        )
     more = call(joined, *map(jnp.asarray, (z[:1], y[:1], table)))
     if not close(numbers(more), wanted[:1]):
         raise Wrong("Right for six pictures, not for a single one.")
     passed("Each seed is followed by its label's row, and alike labels get alike rows.")
+
+
+def _check_side_by_side(result):
+    """Of six seeds and rows that are both three numbers wide."""
+    given = numbers(result).shape
+    if given == (6, 3):
+        raise Wrong(
+            "The result is as wide as the seed. Adding the row to the seed, or "
+            "multiplying, mixes both; join them: side by side."
+        )
+    if given == (12, 3):
+        raise Wrong("They are joined one below the other. Say which axis: axis=1.")
 
 
 # --- 5.2 -----------------------------------------------------------------------
@@ -151,13 +165,15 @@ def permutation(response):
     z = rng.normal(size=(40, 6)).astype(np.float32)
     labels = rng.integers(0, 10, 40)
     others = (labels + rng.integers(1, 10, 40)) % 10
-    faces = rng.normal(size=(10, 4, 4, 1)) * np.arange(1, 11).reshape(-1, 1, 1, 1)
+    faces = rng.normal(size=(10, 4, 4, 3)) * np.arange(1, 11).reshape(-1, 1, 1, 1)
     faces[:, 1:] *= 0.1  # unlike the styles, so that means and roots differ
+    faces *= [1.0, 3.0, 0.2]  # and so do the colours
 
     def generator(listens):
         def draw(seeds, y):
             style = np.resize(np.asarray(seeds), (len(seeds), 6))[:, :4]
-            return jnp.asarray(style[:, :, None, None] + listens * faces[np.asarray(y)])
+            style = style[:, :, None, None] * np.array([2.0, 0.5, 1.0])
+            return jnp.asarray(style + listens * faces[np.asarray(y)])
 
         return draw
 
@@ -199,6 +215,13 @@ def permutation(response):
         )
         flat = norm(by_label) / norm(by_chance)
         yield flat, "One norm over all pictures at once: take one a picture (axis=1)."
+        colours = [a.reshape(40, 16, 3) for a in (by_label, by_chance)]
+        one_each = [norm(a, axis=1).mean() for a in colours]
+        yield (
+            one_each[0] / one_each[1],
+            "One distance for each colour. A picture's distance is over all of its "
+            "numbers, height, width and colours: make it a row first.",
+        )
 
     deaf, hears = generator(0.0), generator(1.0)
     result = float(shape(call(response, hears, z, labels, others), (), "one number"))
@@ -266,8 +289,13 @@ def shuffled(answers):
         raise Wrong("Every picture has its label, but nothing is shuffled any more.")
     if abs(np.sign(np.diff(new_x.ravel())).mean()) > 0.9:
         raise Wrong("Turned or cut, not shuffled: neighbours are still neighbours.")
-    other = call(shuffle, jnp.asarray(x), jnp.asarray(labels), jax.random.key(1))
-    if np.array_equal(numbers(other[0]), new_x):
+    again, other = (
+        numbers(call(shuffle, jnp.asarray(x), jnp.asarray(labels), key)[0])
+        for key in (jax.random.key(0), jax.random.key(1))
+    )
+    if not np.array_equal(again, new_x):
+        raise Wrong(f"The same key gives another order. {BY_KEY}")
+    if np.array_equal(other, new_x):
         raise Wrong("Another key gives the same order: use the key that comes in.")
     passed("Shuffled by one order, drawn from the key: every picture kept its label.")
 
@@ -317,14 +345,42 @@ def mismatched(answers):
             -(terms[0] + (1 - w) * terms[1] + w * terms[2]),
             "The sign: D's loss is what it pays, and no less than 0.",
         ),
+        (
+            sum(terms),
+            "All three terms have their full weight. The fakes' gets 1 - w, and that "
+            "of the wrong pairs w.",
+        ),
+        (
+            terms[0] + (terms[1] + terms[2]) / 2,
+            "Fakes and wrong pairs weigh alike, whatever w is. The fakes' term gets "
+            "1 - w, and that of the wrong pairs w.",
+        ),
+        (
+            (terms[0] + (1 - w) * terms[1] + w * terms[2]) / 2,
+            "Half of what it should be. D's two halves, real and not real, are added.",
+        ),
+        (
+            30 * (terms[0] + (1 - w) * terms[1] + w * terms[2]),
+            "Those are sums over the batch. Take means.",
+        ),
+        (
+            plus(real) + (1 - w) * plus(-fake) + w * plus(-wrong),
+            "The targets are turned round. Real pairs have 1, which is softplus(-a).",
+        ),
+        (
+            terms[0] + plus((1 - w) * fake) + plus(w * wrong),
+            "The weights stand inside of softplus, at the logits. Weigh the terms, "
+            "once they are means.",
+        ),
     ]:
         if abs(result - value) < 1e-3 * abs(value):
             raise Wrong(hint)
     wanted = terms[0] + (1 - w) * terms[1] + w * terms[2]
     if abs(result - wanted) > 1e-3 * wanted:
         raise Wrong(
-            f"{result:.4f}, and {wanted:.4f} was expected: softplus(-a) for real "
-            f"pairs, softplus(a) for fakes and wrong pairs, means over the batch."
+            f"{result:.4f}, and {wanted:.4f} was expected: the mean of softplus(-a) "
+            f"for real pairs, 1 - w times the mean of softplus(a) for fakes, and w "
+            f"times that for wrong pairs."
         )
     alone = float(numbers(call(d_loss, *given, 0.0)))
     if not np.isfinite(alone) or abs(alone - terms[0] - terms[1]) > 1e-3:
@@ -362,7 +418,18 @@ def _check_wrong_labels(wrong_labels):
             if right < 0.5
             else "Most labels are the right ones still."
         )
+    again, other = (
+        numbers(call(wrong_labels, jax.random.key(seed), jnp.asarray(y)))
+        for seed in (5, 6)
+    )
+    if not np.array_equal(again, result):
+        raise Wrong(f"The same key gives other labels. {BY_KEY}")
     if (counts.max(axis=1) == 900).all():
+        if not np.array_equal(other, result):
+            raise Wrong(
+                "One distance for the whole batch. Draw one for each label: as many as "
+                "there are, labels.shape."
+            )
         raise Wrong(
             "Each label always gets the same wrong one, so D learns of nine tenths of "
             "the wrong pairs nothing. Draw the distance by chance."
@@ -378,7 +445,7 @@ def _check_wrong_labels(wrong_labels):
             f"Some wrong labels come {off.max() / off.min():.1f} times as often as "
             f"others. Let each of the nine be as likely."
         )
-    if np.array_equal(numbers(call(wrong_labels, jax.random.key(6), y)), result):
+    if np.array_equal(other, result):
         raise Wrong("Another key gives the same labels: use the key that comes in.")
 
 
@@ -402,6 +469,8 @@ def halved(answers):
             )
         if name == "SGD" and abs(value - 1) < 0.01:
             raise Wrong("SGD: its step is the rate times the gradient. Half of it is?")
+        if abs(value - 2) < 0.01:
+            raise Wrong(f"{name}: turned over. The halved gradient's way comes above.")
         if abs(value - 0.25) < 0.01:
             raise Wrong(f"{name}: a quarter? The gradient comes in once, not squared.")
         raise Wrong(f"{name}: not {value:g}. `moved` tells you.")
@@ -417,9 +486,19 @@ def halved(answers):
     passed("Half for SGD, the whole for Adam: only the number that is printed halves.")
 
 
+SIZES = (
+    "Positive and negative weights cancel in this. Add up their sizes without a sign, "
+    "jnp.abs."
+)
+
+
 def _check_moved(moved):
     gradient = jnp.array([0.3, -2.0, 0.01])
-    for name, rule in (("sgd", optax.sgd(0.1)), ("adam", optax.adam(0.1))):
+    for name, rule in (
+        ("sgd", optax.sgd(0.1)),
+        ("sgd with momentum", optax.sgd(0.1, momentum=0.9)),
+        ("adam", optax.adam(0.1)),
+    ):
         for scale in (1.0, 0.5):
             weights, state = jnp.zeros(3), rule.init(jnp.zeros(3))
             for _ in range(10):
@@ -435,6 +514,23 @@ def _check_moved(moved):
                 raise Wrong("That is one step: take all of them, and add them up.")
             if abs(result) < 1e-4:
                 raise Wrong("Nothing has moved. Are the updates added to the weights?")
+            for value, hint in [
+                (
+                    10 * once,
+                    "The rule gets a new state at every step, and so forgets where it "
+                    "was: momentum never builds up. Hand on the state that it returns.",
+                ),
+                (
+                    float(jnp.linalg.norm(weights)),
+                    "That is the length, the root of the squares. Add up the sizes.",
+                ),
+                (abs(float(weights.sum())), SIZES),
+                (abs(float(weights.mean())), SIZES),
+                (wanted / 3, "That is the mean of the sizes. Add them up."),
+            ]:
+                known = abs(abs(result) - value) < 1e-3 * value
+                if known and abs(result - wanted) > 1e-3 * wanted:
+                    raise Wrong(hint)
             if abs(result - wanted) > 1e-3 * wanted:
                 raise Wrong(
                     f"{name}, a scale of {scale:g}: {result:.4f}, and {wanted:.4f} was "
@@ -450,18 +546,13 @@ def out_of_range(answers):
     """5.7: what JAX makes of label 10 of 10, and a check that says so."""
     by_index, by_embed, by_one_hot, checked = split(answers, 4)
     words = {"a": "an error", "b": "the last row", "c": "NaN", "d": "zeros"}
-    for given, right, what, why in [
-        (
-            by_index,
-            "b",
-            "table[10]",
-            "JAX moves an index that is too large to the last",
-        ),
-        (by_embed, "c", "nnx.Embed", "it takes rows with mode='fill', which fills in"),
-        (by_one_hot, "d", "nnx.one_hot", "it compares the label with 0 to 9, and none"),
+    for given, right, what in [
+        (by_index, "b", "table[10]"),
+        (by_embed, "c", "nnx.Embed"),
+        (by_one_hot, "d", "nnx.one_hot"),
     ]:
         wrong = {
-            other: f"{what}: not {words[other]}. Run it and look: {why} ..."
+            other: f"{what}: not {words[other]}. Run it and look."
             for other in words
             if other != right
         }
@@ -475,6 +566,8 @@ def out_of_range(answers):
         (np.array([-1, 3]), "-1"),
         (np.array([3.0, 4.0]), "floats"),
         (np.array([[3], [4]]), "an array of two dimensions"),
+        (np.array(3), "a single 3, of shape ()"),
+        (np.array([True, False]), "True and False"),
         (np.array([], np.int32), "no label at all"),
     ]:
         _check_refused(checked, bad, name)
@@ -494,6 +587,11 @@ def _check_refused(checked, bad, name):
         if not str(error).strip():
             raise Wrong(
                 f"It refuses {name}, but says nothing. Say what is wrong."
+            ) from None
+        if "zero-size" in str(error):
+            raise Wrong(
+                f"{name}: it is NumPy that stops, since of no numbers there is no "
+                f"least one. Ask for it yourself, and say what is wrong."
             ) from None
         return
     except Exception as error:

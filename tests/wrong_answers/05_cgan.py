@@ -91,6 +91,11 @@ def fixed_order(x, labels, key):
     return shuffled(x, labels, jax.random.key(3))
 
 
+def by_numpy(x, labels, key):
+    order = np.random.permutation(len(x))
+    return x[order], labels[order]
+
+
 def rolled(x, labels, key):
     by = jax.random.randint(key, (), 1, len(x))
     return jnp.roll(x, by, axis=0), jnp.roll(labels, by)
@@ -103,8 +108,8 @@ def wrong_labels(key, labels):
     return (labels + jax.random.randint(key, labels.shape, 1, 10)) % 10
 
 
-def by_draws(draw):
-    return lambda key, labels: draw(key, labels)
+def in_place(key, labels):
+    return labels.at[:].add(jax.random.randint(key, labels.shape, 1, 10)) % 10
 
 
 def d_loss(real, fake, wrong, w):
@@ -141,6 +146,15 @@ def share(w):
     return w
 
 
+def half(w):
+    return 0.5
+
+
+def weights_inside(real, fake, wrong, w):
+    terms = -real, (1 - w) * fake, w * wrong
+    return sum(nnx.softplus(a).mean() for a in terms)
+
+
 def none(w):
     return 0.0
 
@@ -148,11 +162,25 @@ def none(w):
 # --- 5.6 -----------------------------------------------------------------------
 
 
-def moved(rule, gradient, scale, steps):
-    weights, state = jnp.zeros_like(gradient), rule.init(gradient)
+def measured_by(size):
+    def moved(rule, gradient, scale, steps):
+        weights, state = jnp.zeros_like(gradient), rule.init(gradient)
+        for _ in range(steps):
+            step, state = rule.update(scale * gradient, state)
+            weights = optax.apply_updates(weights, step)
+        return size(weights)
+
+    return moved
+
+
+moved = measured_by(lambda weights: jnp.abs(weights).sum())
+
+
+def forgetful(rule, gradient, scale, steps):
+    weights = jnp.zeros_like(gradient)
     for _ in range(steps):
-        step, state = rule.update(scale * gradient, state)
-        weights = optax.apply_updates(weights, step)
+        step, _ = rule.update(scale * gradient, rule.init(gradient))
+        weights = weights + step
     return jnp.abs(weights).sum()
 
 
@@ -199,6 +227,12 @@ def passes(when):
     return check
 
 
+def without_asking_for_none(labels, classes):
+    if labels.size:
+        return checked(labels, classes)
+    return labels[labels.min() :]
+
+
 def by_assert(labels, classes):
     assert (labels >= 0).all() and (labels < classes).all()
     return labels
@@ -229,8 +263,8 @@ EXERCISES = {
             (lambda z, y, t: jnp.hstack([z, nnx.one_hot(y, 4)]), "one-hot"),
             (lambda z, y, t: jnp.hstack([t[y], z]), "in front"),
             (lambda z, y, t: jnp.hstack([z, t[y - 1]]), "counted from 0"),
-            (lambda z, y, t: z + t[y].sum(1, keepdims=True), "as wide as the seed"),
-            (lambda z, y, t: jnp.vstack([z, z]), "one below the other"),
+            (lambda z, y, t: z + t[y], "as wide as the seed"),
+            (lambda z, y, t: jnp.concatenate([z, t[y]]), "one below the other"),
             (lambda z, y, t: jnp.hstack([z, t[jnp.arange(6) % 4]]), "same label"),
             (lambda z, y, t: jnp.hstack([z, 2 * t[y]]), "the numbers aren't"),
             (lambda z, y, t: jnp.hstack([z, t[y], t[y]]), r"shape \(6, 11\)"),
@@ -270,6 +304,10 @@ EXERCISES = {
             ),
             (other_seeds, "same seeds"),
             (response_by(mean=np.median), "Means of both"),
+            (
+                response_by(*[lambda a, b: np.linalg.norm(a - b, axis=(1, 2))] * 2),
+                "for each colour",
+            ),
         ],
         "blank": blank,
     },
@@ -284,19 +322,28 @@ EXERCISES = {
             (["b", lambda x, y, key: (x, y)], "nothing is shuffled"),
             (["b", rolled], "Turned or cut"),
             (["b", fixed_order], "Another key"),
+            (["b", by_numpy], "The same key"),
             (["b", lambda x, y, key: shuffled(x, y, key)[0]], "two arrays"),
             (["b", lambda x, y, key: shuffled(x[:9], y[:9], key)], "shapes stay"),
         ],
         "blank": [..., blank],
     },
     "mismatched": {
-        "right": [[wrong_labels, d_loss]],
+        "right": [[wrong_labels, d_loss], [in_place, d_loss]],
         "wrong": [
             (
                 [lambda k, y: jax.random.randint(k, y.shape, 0, 10), d_loss],
                 "one case of ten",
             ),
             ([lambda k, y: (y + 1) % 10, d_loss], "always gets the same"),
+            (
+                [lambda k, y: (y + jax.random.randint(k, (), 1, 10)) % 10, d_loss],
+                "One distance for the whole batch",
+            ),
+            (
+                [lambda k, y: (y + np.random.randint(1, 10, y.shape)) % 10, d_loss],
+                "The same key",
+            ),
             (
                 [lambda k, y: y + jax.random.randint(k, y.shape, 1, 10), d_loss],
                 "beyond 9",
@@ -325,6 +372,18 @@ EXERCISES = {
             ([wrong_labels, d_loss_of(rest, rest, share)], "real pairs keeps 1"),
             ([wrong_labels, d_loss_of(one, rest, share, sign=-1)], "The sign"),
             ([wrong_labels, d_loss_of(one, rest, one)], "was expected"),
+            ([wrong_labels, d_loss_of(one, one, one)], "their full weight"),
+            ([wrong_labels, d_loss_of(one, half, half)], "whatever w is"),
+            (
+                [wrong_labels, lambda *given: d_loss(*given) / 2],
+                "Half of what it should be",
+            ),
+            ([wrong_labels, lambda *given: 30 * d_loss(*given)], "sums over the batch"),
+            (
+                [wrong_labels, lambda r, f, x, w: d_loss(-r, -f, -x, w)],
+                "targets are turned round",
+            ),
+            ([wrong_labels, weights_inside], "inside of softplus"),
             ([wrong_labels, by_sigmoids], "At logits of 120"),
         ],
         "blank": [blank, blank],
@@ -338,8 +397,13 @@ EXERCISES = {
             ([SGD, 0.5, "c", moved], "try it"),
             ([1, ADAM, "c", moved], "Half of it is"),
             ([0.25, ADAM, "c", moved], "SGD: a quarter"),
-            ([SGD, 2, "c", moved], "Adam: not 2"),
+            ([SGD, 3, "c", moved], "Adam: not 3"),
+            ([2, ADAM, "c", moved], "SGD: turned over"),
             ([SGD, ADAM, "c", moved_once], "one step"),
+            ([SGD, ADAM, "c", forgetful], "a new state at every step"),
+            ([SGD, ADAM, "c", measured_by(jnp.linalg.norm)], "the length"),
+            ([SGD, ADAM, "c", measured_by(jnp.sum)], "cancel"),
+            ([SGD, ADAM, "c", measured_by(lambda w: jnp.abs(w).mean())], "the mean of"),
             ([SGD, ADAM, "c", never_added], "Nothing has moved"),
             ([SGD, ADAM, "c", scaled_afterwards], "adam, a scale of 0.5"),
         ],
@@ -362,6 +426,12 @@ EXERCISES = {
             ),
             (["b", "c", "d", passes(lambda y, n: y.ndim == 2)], "two dimensions"),
             (["b", "c", "d", passes(lambda y, n: not y.size)], "no label at all"),
+            (["b", "c", "d", passes(lambda y, n: y.ndim == 0)], "a single 3"),
+            (
+                ["b", "c", "d", passes(lambda y, n: y.dtype.kind == "b")],
+                "True and False passes",
+            ),
+            (["b", "c", "d", without_asking_for_none], "NumPy that stops"),
             (["b", "c", "d", by_assert], "vanishes"),
             (["b", "c", "d", clipped], "was changed"),
             (["b", "c", "d", speechless], "says nothing"),
