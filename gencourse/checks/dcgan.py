@@ -1,5 +1,6 @@
 """Checks of chapter 4's exercises."""
 
+import collections.abc
 import contextlib
 import functools
 import io
@@ -39,6 +40,7 @@ def _convolve(x, kernel, strides, padding):
 def sizes(answer):
     """4.1: how many places a (transposed) convolution makes of one side."""
     tried = 0
+    _check_paddings(answer)
     for (up, padding), (what, formulas) in SIZES.items():
         rows = _sides(up, padding)
         given = np.array([_side(answer, *row[:3], padding, up) for row in rows])
@@ -46,7 +48,8 @@ def sizes(answer):
         tried += len(rows)
         if np.array_equal(given, wanted):
             continue
-        at = int(np.flatnonzero(given != wanted)[0])
+        wrong = np.flatnonzero(given != wanted)
+        at = min(wrong, key=lambda i: sum(abs(np.subtract(rows[i][:3], USUAL))))
         n, k, s, right = rows[at]
         example = (
             f"{what}: of a side of {n}, with kernel {k} and stride {s}, the layer "
@@ -67,6 +70,22 @@ def sizes(answer):
         f"{tried:,} sizes, as JAX makes them: convolutions and transposed ones, SAME "
         f"and VALID."
     )
+
+
+USUAL = 7, 4, 2  # side, kernel and stride of an example
+
+
+def _check_paddings(answer):
+    """Is an `if padding == "same"` never met?"""
+    alike = [
+        _side(answer, *USUAL, "SAME", up) == _side(answer, *USUAL, "VALID", up)
+        for up in (False, True)
+    ]
+    if all(alike):
+        raise Wrong(
+            "SAME and VALID give the same side, up and down. The padding comes as "
+            '"SAME" or "VALID", in capitals. Does your `if` meet both?'
+        )
 
 
 SIZES = {  # (transposed, padding): (name, the known mistakes)
@@ -98,6 +117,16 @@ SIZES = {  # (transposed, padding): (name, the known mistakes)
                 "That is VALID, without any padding.",
             ),
             (lambda n, k, s: n * s, "You go up. Only a transposed one does."),
+            (
+                lambda n, k, s: round(n / s),
+                "You round to the nearest, and Python rounds halves to even numbers. "
+                "Round up: -(-n // s), or math.ceil.",
+            ),
+            (
+                lambda n, k, s: (n + 2 * ((k - 1) // 2) - k) // s + 1,
+                "You pad (k - 1) // 2 on either side, as other libraries do. With even "
+                "kernels that is one too few. SAME does not depend on the kernel.",
+            ),
         ],
     ),
     (False, "VALID"): (
@@ -119,6 +148,10 @@ SIZES = {  # (transposed, padding): (name, the known mistakes)
                 "the first of them: rounding down drops one.",
             ),
             (lambda n, k, s: n - k + 1, "That is right for stride 1. Use the stride."),
+            (
+                lambda n, k, s: n - k // s + 1,
+                "Python divides before it subtracts: (n - k) // s wants its brackets.",
+            ),
             (
                 lambda n, k, s: -(-n // s),
                 "That is SAME, padded. VALID has only windows that fit.",
@@ -276,9 +309,16 @@ TRUE_PAIRS = ("wide", "square", "convolution", "large")
 
 def _verdict(test, *pair):
     """What the learner's test says of a pair: for every key the same, or Wrong."""
-    said = []
-    for seed in range(8):
-        result = call(test, *pair, jax.random.key(seed))
+    said, seen = [], []
+    forward, *others = pair
+
+    def watched(x):
+        seen[-1].append(np.asarray(x).ravel())
+        return forward(x)
+
+    for seed in (0, *range(8)):
+        seen.append([])
+        result = call(test, watched, *others, jax.random.key(seed))
         if isinstance(result, (tuple, list)) or np.shape(result) != ():
             raise Wrong(
                 f"The test gives {type(result).__name__} of shape {np.shape(result)}. "
@@ -289,7 +329,19 @@ def _verdict(test, *pair):
                 f"The test gives {result!r}. Say True or False: compare both numbers."
             )
         said.append(bool(result))
-    return np.mean(said)  # the share of keys with True
+    first, again, other = (np.concatenate([*s, [0.0]]) for s in seen[:3])
+    if not np.array_equal(first, again):
+        raise Wrong(
+            "Asked twice with one key, your test takes other numbers. Draw x and y "
+            "from the key alone, by jax.random: else nobody can repeat what you saw."
+        )
+    drawn_anyhow = len(np.unique(first)) > 5
+    if drawn_anyhow and np.array_equal(first, other):
+        raise Wrong(
+            "With another key your test takes the same numbers. Draw x and y from the "
+            "key that comes in."
+        )
+    return np.mean(said[1:])  # the share of keys with True
 
 
 def _check_verdicts(said):
@@ -333,6 +385,14 @@ def _check_verdicts(said):
             "you take means? An inner product is a sum."
         )
     _check_tolerance(said, right, yes)
+    unsure = [n for n in said if n not in TRUE_PAIRS and 0 < said[n] < 1]
+    if unsure and all(said[n] == 1 for n in TRUE_PAIRS):
+        raise Wrong(
+            f"All true pairs are told, but of the pair {unsure[0]!r}, which is not "
+            f"adjoint, it says True for {said[unsure[0]]:.0%} of the keys. Either the "
+            f"tolerance is too wide, or many of your numbers are 0: an error that "
+            f"meets a 0 is not seen."
+        )
     name = next(name for name in said if not right[name])
     raise Wrong(
         f"Of the pair {name!r} it says {name in yes}, for {said[name]:.0%} of the keys "
@@ -488,19 +548,26 @@ def _check_last(last):
             f"{start}a picture alone comes out otherwise than among others. Don't "
             f"divide by what the batch holds: each pixel by itself."
         )
-    if y[3].max() > -0.99 or y[2].min() < 0.99:
+    if y[3].max() > -0.98 or y[2].min() < 0.98:
         raise Wrong(
-            f"{start}at -50 and 50 it gives {y[3].max():.2f} and {y[2].min():.2f}. "
+            f"{start}at -50 and 50 it gives {y[3].max():.3f} and {y[2].min():.3f}. "
             f"Black must be within reach, and white."
         )
     try:
-        slope = jax.vmap(jax.grad(lambda v: last(v)))(jnp.linspace(-6, 6, 13))
+        at = jnp.linspace(-6, 6, 1201)
+        slope = np.asarray(jax.vmap(jax.grad(lambda v: last(v)))(at))
     except Exception as error:
         raise Wrong(
             f"{start}JAX cannot take its slope: {type(error).__name__}. Use jnp or "
             f"nnx, not numpy."
         ) from error
-    if not (slope > 1e-5).all():
+    # Far out even tanh(2 a) is 1 to the last bit, and its slope 0. A clip gets there by
+    # a kink: from one place to the next nothing is left of a slope that was large.
+    within = np.abs(numbers(call(last, at))) < 0.999
+    flat = (slope < 0).any() or (slope <= 1e-5)[within].any()
+    before, after = slope[:-1] / slope.max(), slope[1:] / slope.max()
+    kinks = (np.minimum(before, after) == 0) & (np.maximum(before, after) > 0.05)
+    if flat or kinks.any():
         raise Wrong(
             f"{start}the range is right, but it is flat, or falls, in places where G "
             f"should learn. Bend smoothly, and always upwards."
@@ -538,6 +605,20 @@ def _check_scale(scale):
         ((x - 0.5) * 2, "the bytes are not divided by 255."),
         (1 - x / 127.5, "black is 1 and white -1: they are negatives."),
         (x, "they are the bytes still, from 0 to 255."),
+        *(
+            (
+                wrapped,
+                "half of the greys are wrong: bytes have wrapped round. Twice 200, as "
+                "a byte, is 144, and 100 - 128 is 228. Make them float before you "
+                "count with them: images.astype(np.float32).",
+            )
+            for wrapped in (
+                (2 * x % 256) / 255 - 1,
+                ((x - 128) % 256) / 127.5,
+                ((x - 127) % 256) / 127.5,
+                ((x - 128) % 256) / 128,
+            )
+        ),
     ]:
         if close(made, known, 1e-3):
             raise Wrong(start + hint)
@@ -593,6 +674,16 @@ def _check_unscale(unscale):
         raise Wrong(
             f"{start}right if there are black and white pixels among them. A dim "
             f"picture must stay dim: don't use the batch's own least and largest."
+        )
+
+    between = np.concatenate([x.ravel()[:-1] + part for part in (0.3, 0.7)])
+    nearest = np.rint(between).reshape(2, 255, 1, 1)
+    p = (between / 127.5 - 1).astype(np.float32).reshape(nearest.shape)
+    off = (numbers(call(unscale, jnp.asarray(p))) != nearest).mean()
+    if off:
+        raise Wrong(
+            f"{start}the 256 bytes come back. But G's pixels lie between them, and "
+            f"{off:.0%} of those do not get the nearest byte. Round: np.rint."
         )
 
 
@@ -667,8 +758,8 @@ def _check_touches(result, n, k, s):
 
 
 def _check_even(result, stride, largest):
-    if isinstance(result, (set, frozenset, range, map, filter)):
-        result = sorted(result)
+    if isinstance(result, collections.abc.Iterable) and not hasattr(result, "shape"):
+        result = list(result)
     given = sorted(np.atleast_1d(numbers(result)).ravel().tolist())
     sizes = range(1, largest + 1)
     wanted = [k for k in sizes if k % stride == 0]
@@ -687,6 +778,10 @@ def _check_even(result, stride, largest):
             [k for k in sizes if k >= stride],
             "those leave no gap. But they are not all even: look at a kernel of "
             "stride + 1.",
+        ),
+        (
+            [k for k in wanted if k > 1],
+            "a kernel of 1 covers each place once, which is even, too.",
         ),
         ([k for k in sizes if k > stride], "an overlap alone is no cure."),
         (
@@ -971,6 +1066,12 @@ def _after(step):
                 "Flax refuses: inside the loss you change a network that comes from "
                 "outside of it. Give it to the loss as an argument."
             ) from None
+        if "pytree" in str(wrong).lower() or "custom node type" in str(wrong).lower():
+            raise Wrong(
+                "The gradients do not fit what they are given to: g_optimizer belongs "
+                "to G. Take the gradient by G, the loss's first argument, and give "
+                "update G and its gradient."
+            ) from None
         if not str(wrong).startswith("It returns nothing"):
             raise
         loss = None
@@ -1016,7 +1117,8 @@ def _check_d(moved):
             "D's weights rest, but its running mean and variance have moved, towards "
             "the fakes of this step. No gradient does that: D's BatchNorms note down "
             "every batch that comes by. Let a copy of D judge, one that is thrown "
-            "away: nnx.clone."
+            "away: nnx.clone. (Did you note them down and put them back? nnx.state "
+            "holds the variables themselves, which move under your hands.)"
         )
 
 
@@ -1199,7 +1301,8 @@ def _result(result):
             f"The history is what fit returns, a dict; this is a "
             f"{type(history).__name__}. `return objects, history`."
         )
-    kinds = [isinstance(o, nnx.Optimizer) for o in objects]
+    several = isinstance(objects, (tuple, list))
+    kinds = [isinstance(o, nnx.Optimizer) for o in objects] if several else []
     if kinds != [False, False, True, True]:
         raise Wrong("The objects are G, D and their two optimizers, in this order.")
     return objects, history
@@ -1249,6 +1352,11 @@ def _check_steps(objects, length, went_on, one_go):
         raise Wrong(
             f"The run has gone to step {last}. `steps` counts from the beginning of "
             f"the run: the first half's are in it."
+        )
+    if steps == [0, 0]:
+        raise Wrong(
+            "The optimizers have done no step at all: these are new objects. Return "
+            "the ones that you gave to fit; it fills them."
         )
     if steps != [WHOLE, WHOLE]:
         raise Wrong(f"The optimizers have done {steps} steps; wanted {WHOLE} each.")

@@ -36,6 +36,11 @@ def sizes(
     return side_after
 
 
+def in_small_letters(side, kernel, stride, padding, transposed):
+    padding = "SAME" if padding == "same" else "VALID"
+    return sizes()(side, kernel, stride, padding, transposed)
+
+
 def sizes_by_counting(side, kernel, stride, padding, transposed):
     if not transposed:
         last = side if padding == "SAME" else side - kernel + 1
@@ -76,6 +81,20 @@ def adjoint_often(forward, back, x_shape, y_shape, key):
 
 def drawn_with_one_key(key, x_shape, y_shape):
     return jax.random.normal(key, x_shape), jax.random.normal(key, y_shape)
+
+
+def by_numpy(key, x_shape, y_shape):
+    return np.random.normal(size=x_shape), np.random.normal(size=y_shape)
+
+
+def with_key_0(key, x_shape, y_shape):
+    return draw(jax.random.key(0), x_shape, y_shape)
+
+
+def with_zeros(key, x_shape, y_shape):
+    keys = jax.random.split(key)
+    shapes = zip(keys, (x_shape, y_shape), strict=True)
+    return (jax.random.randint(k, s, 0, 3) * 1.0 for k, s in shapes)
 
 
 def ones(key, x_shape, y_shape):
@@ -362,6 +381,16 @@ def g_step_silent(generator, discriminator, g_optimizer, z):
     g_step()(generator, discriminator, g_optimizer, z)
 
 
+def g_step_of_the_other(generator, discriminator, g_optimizer, z):
+    def of(generator, discriminator):
+        return gan.g_loss(discriminator(generator(z)))
+
+    by_g = nnx.value_and_grad(of)
+    value, grads = by_g(generator, nnx.clone(discriminator))
+    g_optimizer.update(discriminator, grads)
+    return value
+
+
 def g_step_twice(generator, discriminator, g_optimizer, z):
     g_step()(generator, discriminator, g_optimizer, z)
     return g_step()(generator, discriminator, g_optimizer, z)
@@ -454,6 +483,13 @@ EXERCISES = {
             (sizes(same=lambda n, k, s: n / s), "SAME.*whole number"),
             (sizes(same=lambda n, k, s: n * s), "You go up"),
             (sizes(same=lambda n, k, s: (n - k) // s + 1), "That is VALID, without"),
+            (sizes(same=lambda n, k, s: round(n / s)), "rounds halves"),
+            (
+                sizes(same=lambda n, k, s: (n + 2 * ((k - 1) // 2) - k) // s + 1),
+                "one too few. SAME",
+            ),
+            (sizes(valid=lambda n, k, s: n - k // s + 1), "brackets"),
+            (in_small_letters, "in capitals"),
             (sizes(valid=lambda n, k, s: (n - k) // s), "Before the first move"),
             (sizes(valid=lambda n, k, s: -(-(n - k) // s) + 1), "You round up"),
             (sizes(valid=lambda n, k, s: (n - k + 1) // s), "drops one"),
@@ -489,6 +525,9 @@ EXERCISES = {
             ([adjoint(drawn=drawn_with_one_key), kernel_back], "Split the key"),
             ([adjoint(drawn=ones), kernel_back], "only sums are compared"),
             ([adjoint(drawn=one_place), kernel_back], "random numbers everywhere"),
+            ([adjoint(drawn=by_numpy), kernel_back], "Asked twice with one key"),
+            ([adjoint(drawn=with_key_0), kernel_back], "With another key"),
+            ([adjoint(drawn=with_zeros), kernel_back], "meets a 0"),
             ([adjoint(product=means), kernel_back], "do you take means"),
             ([by_inverse, kernel_back], "its \\*inverse"),
             ([by_shape, kernel_back], "True of every pair"),
@@ -536,6 +575,9 @@ EXERCISES = {
                 scale=lambda x: (x / 255 - 0.5) / 0.5,
                 unscale=lambda p: jnp.round((p + 1) / 2 * 255).astype(jnp.uint8),
             ),
+            shown(last=lambda a: jnp.tanh(3 * a)),
+            shown(last=jax.scipy.special.erf),
+            shown(last=lambda a: 2 * jnp.arctan(a) / jnp.pi),
             shown(
                 scale=lambda x: data.scale(x, "tanh"),
                 unscale=lambda p: data.unscale(p, "tanh"),
@@ -554,6 +596,11 @@ EXERCISES = {
             (shown(last=lambda a: a), "nothing holds"),
             (shown(last=lambda a: jnp.clip(a, -1, 1)), "a clip has no slope"),
             (shown(last=lambda a: jnp.clip(a / 3, -1, 1)), "it is flat, or falls"),
+            (shown(scale=lambda x: 2 * x / 255 - 1), "wrapped round"),
+            (
+                shown(unscale=as_bytes(lambda p: np.ceil((p + 1) * 127.5))),
+                "G's pixels lie between",
+            ),
             (shown(last=nnx.relu), "ReLU"),
             (shown(last=lambda a: a / abs(a).max()), "each pixel by itself"),
             (shown(last=lambda a: jnp.tanh(-a)), "at -50"),
@@ -621,6 +668,7 @@ EXERCISES = {
             (board(even=lambda s, n: [s]), "larger ones, too"),
             (board(even=kernels(lambda k, s: k >= s)), "leave no gap"),
             (board(even=kernels(lambda k, s: k > s)), "overlap alone"),
+            (board(even=kernels(lambda k, s: k > 1 and k % s == 0)), "kernel of 1"),
             (board(even=kernels(lambda k, s: s % k == 0)), "divide the stride"),
             (board(even=kernels(lambda k, s: k % s)), "uneven ones"),
             (
@@ -697,6 +745,7 @@ EXERCISES = {
             (g_step_drawn_twice, "called once more"),
             (g_step_twice, "does not move as in"),
             (g_step_silent, "Return G's loss"),
+            (g_step_of_the_other, "belongs to G"),
         ],
     },
     "resume": {
@@ -737,6 +786,14 @@ EXERCISES = {
             (halves(all_by_hand, all_back), "began to count anew"),
             (halves(second=lambda folder: second(folder)[0]), "two things"),
             (halves(second=later_part), "the history is not"),
+            (
+                halves(second=lambda folder: (second(folder)[0][0], {"d_loss": [0]})),
+                "in this order",
+            ),
+            (
+                halves(second=lambda folder: (new_objects(), second(folder)[1])),
+                "no step at all",
+            ),
             (halves(second=lambda f: (second(f), None)[1]), "returns nothing"),
         ],
     },
