@@ -226,13 +226,24 @@ GAN_RECIPE = (
 LAPTOP_GAN = "the same networks and rate, batch 64, 6,000 steps, decay 0.999"
 A_FEW_MINUTES = (
     f"10,000 samples of the running mean of G; Adam {gans.RATE:g} with b1 0.5, batch "
-    f"{dcgans.BATCH}; {dcgans.STEPS['dcgan']:,} steps of "
-    f"dcgan.Generator(width=32, hidden={dcgans.HIDDEN}) and dcgan.Discriminator("
-    f"width=32, hidden={dcgans.HIDDEN}), in .local without hidden, or "
-    f"{dcgans.STEPS['gan']:,} of gan.Generator() and gan.Discriminator(dropout=0.15)"
+    f"{dcgans.BATCH}; "
 )
+DENSE = (
+    f"{dcgans.STEPS['gan']:,} steps of gan.Generator() and gan.Discriminator("
+    f"dropout={gans.DROPOUT})"
+)
+
+
+def convolutional(recipe, hidden=dcgans.HIDDEN):
+    options = ", ".join(f"{k}={v}" for k, v in dcgans.RECIPES[recipe].items())
+    return (
+        f"{dcgans.STEPS[recipe]:,} steps of dcgan.Generator(width=32, hidden={hidden}) "
+        f"and dcgan.Discriminator(width=32, hidden={hidden}, {options})"
+    )
+
+
 LONGER = (
-    f"the networks of dcgan.mnist, {dcgans.LONG:,} steps of batches of "
+    f"the networks of dcgan.mnist.dropout, {dcgans.LONG:,} steps of batches of "
     f"{dcgans.BATCH}, Adam {gans.RATE:g} with b1 0.5; 10,000 samples of the running "
     f"mean of G with decay {dcgans.LONGEST['gan']}"
 )
@@ -339,25 +350,28 @@ EXPERIMENTS = (
         "speed": (loop_speed, [0], "laptop", RANDOM, "batch 100, Adam, medians"),
     }
     | {
-        f"{kind}.{name}{'.short' * (kind == 'gan')}": (
-            dcgans.of(kind, name),
-            [0, 1, 2],
+        place: (
+            dcgans.of(recipe, name, place),
+            [0, 1, 2] if recipe in ("gan", dcgans.BETTER[name]) else [0],
             "laptop",
             used,
-            A_FEW_MINUTES,
+            A_FEW_MINUTES + (DENSE if recipe == "gan" else convolutional(recipe)),
         )
-        for kind in ("dcgan", "gan")
         for name, used in (("mnist", ALL_DIGITS), ("fashion_mnist", CLOTHES))
+        for recipe, place in (
+            ("gan", f"gan.{name}.short"),
+            ("dropout", f"dcgan.{name}.dropout"),
+            ("norm", f"dcgan.{name}.norm"),
+        )
     }
     | {
-        "dcgan.mnist.long": (dcgans.long, [0], "full", DIGITS, LONGER),
         "dcgan.mnist.local": (
-            dcgans.of("dcgan", "mnist", hidden=0),
-            [0, 1, 2],
+            dcgans.of("dropout", "mnist", "dcgan.mnist.local", hidden=0),
+            [0],
             "laptop",
             ALL_DIGITS,
-            A_FEW_MINUTES,
-        ),
+            A_FEW_MINUTES + convolutional("dropout", hidden=0),
+        )
     }
     | {
         name: (

@@ -183,6 +183,33 @@ def test_addresses_of_the_course_are_those_of_pyproject():
 # --- figures in prose ----------------------------------------------------------
 
 
+READING = {
+    "an hour": 60,
+    "ninety minutes": 90,
+    "two hours": 120,
+}
+
+
+def test_the_instructors_plan_is_that_of_the_notebooks():
+    row = r"^\| (\d) \|.*?\| (\d+) min \| (\d+) min \| (\d+) \| (\d+): (.*) \|$"
+    plan = re.findall(row, text("README.md"), re.MULTILINE)
+    assert [row[0] for row in plan] == list("12345")
+    assert sum(int(row[4]) for row in plan) + 20 == 10 * 60
+    for chapter, reading, exercises, points, _, done in plan:
+        (path,) = ROOT.glob(f"solutions/0{chapter}_*.ipynb")
+        cells = notebooks.read(path).cells
+        prose = "\n".join(c.source for c in cells if c.cell_type == "markdown")
+        minutes = re.findall(r"^\*Difficulty ★+ · (\d+) minutes", prose, re.MULTILINE)
+        assert int(exercises) == sum(map(int, minutes)), path.name
+        given = [c.metadata.get("nbgrader", {}).get("points", 0) for c in cells]
+        assert int(points) == sum(given), path.name
+        for exercise in done.split(", "):
+            assert f"\n## {exercise} " in prose, f"no exercise {exercise}"
+        first = notebooks.read(ROOT / "chapters" / path.name).cells[0].source
+        (told,) = re.findall(r"cores, (.*?) of reading", first)
+        assert int(reading) == READING[told], path.name
+
+
 def test_results_are_whole():
     fields = {"mean", "std", "n", "seeds", "data", "budget", "device", "seconds"}
     for key, entry in notebooks.results().items():
