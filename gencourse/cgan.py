@@ -20,6 +20,7 @@ import numpy as np
 from flax import nnx
 
 from gencourse import gan
+from gencourse.dcgan import check_pictures
 from gencourse.gan import LEAKY, noise
 from gencourse.labels import check_labels
 from gencourse.layers import Dropout
@@ -31,6 +32,8 @@ STANDARD = nnx.initializers.normal(1.0)
 class Generator(nnx.Module):
     """Seeds z (B, latent), labels y (B,), int -> (B, *shape), in the range of `last`.
 
+    `hidden`: the widths of the dense layers, one or more. `draw(key, shape)` gives
+    seeds, as in chapter 3. Labels lie in 0..`classes` - 1.
     A label becomes `embedding` learned numbers, joined to the seed. At first they have
     the seed's deviation, 1, so that neither drowns the other. In place of labels y may
     be such vectors (B, embedding), float. `norm(width, rngs=...)` makes what stands
@@ -56,6 +59,7 @@ class Generator(nnx.Module):
         self.latent, self.shape, self.classes = latent, tuple(shape), classes
         self.last, self.draw, self.embedding = last, draw, embedding
         self.embed = _embed(classes, embedding, label_init, rngs)
+        _check_hidden(hidden)
         widths = (latent + embedding, *hidden)
         self.hidden = nnx.List(_dense(widths, init, rngs))
         self.norms = nnx.List(norm(width, rngs=rngs) for width in hidden[1:])
@@ -73,11 +77,16 @@ class Generator(nnx.Module):
 
     def vectors(self, y):
         """What labels y (B,) are turned into: (B, embedding). Vectors stay as given."""
-        return self.embed(y) if y.ndim == 1 else y
+        if y.ndim != 1:
+            return y
+        y = jnp.where(y < 0, self.classes, _whole(y))  # -1 would be the last class
+        return self.embed(y)  # (B, embedding); NaN of a label out of range
 
 
 class Discriminator(nnx.Module):
     """Pictures x (B, *shape) with labels y (B,) -> logits (B,): above 0, "a real pair".
+
+    The pictures are in the range of the generator's. `hidden` as there.
 
     `dropout` is the share of each hidden layer but the first that is left out where a
     key is given. y may be vectors, as in the generator.
@@ -97,12 +106,15 @@ class Discriminator(nnx.Module):
     ):
         self.classes, self.embedding = classes, embedding
         self.embed = _embed(classes, embedding, label_init, rngs)
+        _check_hidden(hidden)
+        self.shape = tuple(shape)
         widths = (int(np.prod(shape)) + embedding, *hidden)
         self.hidden = nnx.List(_dense(widths, init, rngs))
         self.dropout = Dropout(dropout)
         self.verdict = nnx.Linear(widths[-1], 1, kernel_init=init, rngs=rngs)
 
     def __call__(self, x, y, key=None):
+        check_pictures(x, self.shape)
         x = x.reshape(len(x), -1)  # (B, pixels)
         x = join(x, self.vectors(y))  # (B, pixels + embedding)
         keys = [None] * len(self.hidden)
@@ -117,12 +129,25 @@ class Discriminator(nnx.Module):
 
 
 def one_hot(network, y):
-    """Labels y (B,) as one-hot vectors (B, classes). Vectors stay as given."""
-    return nnx.one_hot(y, network.classes) if y.ndim == 1 else y
+    """Labels y (B,), int, as one-hot vectors (B, classes), float; of a label out of
+    range NaN, at which training stops. Vectors (B, E) stay as given."""
+    if y.ndim != 1:
+        return y
+    inside = (y >= 0) & (y < network.classes)
+    return jnp.where(inside[:, None], nnx.one_hot(_whole(y), network.classes), jnp.nan)
+
+
+def _whole(y):
+    if not jnp.issubdtype(y.dtype, jnp.integer):
+        raise ValueError(f"Labels (B,) are whole numbers; given {y.dtype} {y.shape}.")
+    return y
 
 
 def join(x, y):
-    """Rows (B, D) or maps (B, H, W, C), with y (B, E) at each place as E more."""
+    """Rows (B, D) or maps (B, H, W, C), float, with y (B, E) at each place as E more:
+    (B, D + E) or (B, H, W, C + E)."""
+    if len(x) != len(y):  # one label would be told of all, silently
+        raise ValueError(f"There are {len(y)} labels for {len(x)}: one each, in order.")
     places = y.reshape(len(y), *(1,) * (x.ndim - 2), -1)  # (B, 1, 1, E)
     there = jnp.broadcast_to(places, (*x.shape[:-1], y.shape[-1]))
     return jnp.concatenate([x, there], axis=-1)
@@ -152,14 +177,19 @@ def train_step(
       key: for the seeds, the wrong labels, and the discriminator's dropout.
       mismatched: from 0 to 1. Of what D is shown as not real, the weight of real
         pictures under a wrong label; the rest is the fakes'. Reed and others take 0.5.
-      d_loss, g_loss: of logits, as in chapter 3.
+      d_loss, g_loss: of logits, as in chapter 3. These three decide what is compiled:
+        for `fit` fix them by functools.partial(train_step, mismatched=0.5).
 
     Returns:
       What chapter 3's step returns; with `mismatched` also "p_wrong", D's mean belief
       in the real pictures under a wrong label.
+
+    Raises:
+      ValueError: on a batch that is no pair, pictures of another shape than G's, labels
+        of another number or dtype, and a `mismatched` that is no such share.
     """
-    x, y = batch
-    _check_mismatched(mismatched, y)
+    x, y = pair(batch)
+    _check_mismatched(mismatched, y, getattr(generator, "classes", None))
     z_key, wrong_key, *keys = jax.random.split(key, 6)
     z = noise(generator, len(x), z_key)  # (B, latent)
     # What a clone's BatchNorm learns of its batch goes with the clone.
@@ -193,7 +223,8 @@ def train_step(
 
 
 def wrong_labels(key, y, classes=10):
-    """For each label of y (N,) another of the `classes`, each other one as likely."""
+    """For each label of y (N,), int, another of the `classes`, 2 or more: (N,), int,
+    each other one as likely."""
     return (y + jax.random.randint(key, y.shape, 1, classes)) % classes
 
 
@@ -238,19 +269,36 @@ def check(batch, objects=(), dark=True):
     would take any: an embedding answers label 10 of 10 classes with NaN, a one-hot
     vector is then all 0.
     """
-    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-        raise ValueError(
-            f"The conditional GAN learns from pictures and their labels: give the pair "
-            f"(x, labels); given {type(batch).__name__}."
-        )
-    x, labels = batch
+    x, labels = pair(batch)
+    if not hasattr(x, "shape"):
+        raise ValueError(f"x is one array of pictures; given {type(x).__name__}.")
     gan.check(x, dark)
     classes = [o for o in objects if hasattr(o, "classes")] or [None]
     for network in classes:
         check_labels(labels, network, len(x))
 
 
-def _check_mismatched(mismatched, y):
+def pair(batch):
+    """`batch` as (x, labels); a ValueError where it is no tuple or list of two."""
+    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+        raise ValueError(
+            f"The conditional GAN learns from pictures and their labels: give the pair "
+            f"(x, labels); given {type(batch).__name__}."
+        )
+    x, y = batch
+    if jnp.ndim(y) not in (1, 2):
+        raise ValueError(f"Labels are (B,), vectors (B, E); given {jnp.shape(y)}.")
+    return x, y
+
+
+def _check_mismatched(mismatched, y, classes):
+    if not isinstance(mismatched, (int, float, np.number)):  # what fit is given varies
+        raise ValueError(
+            f"mismatched is fixed before the step is compiled: train with "
+            f"functools.partial(cgan.train_step, mismatched=0.5). Given {mismatched!r}."
+        )
+    if mismatched and classes is not None and classes < 2:
+        raise ValueError(f"Of {classes} class there is no wrong label.")
     if not 0 <= mismatched <= 1:
         raise ValueError(f"mismatched is a share, from 0 to 1; given {mismatched!r}.")
     if mismatched and jnp.ndim(y) != 1:
@@ -258,6 +306,11 @@ def _check_mismatched(mismatched, y):
             f"Wrong labels are drawn for labels (B,) alone; these are vectors "
             f"{jnp.shape(y)}: leave mismatched at 0."
         )
+
+
+def _check_hidden(hidden):
+    if not hidden:
+        raise ValueError("hidden is one width or more, such as (256, 512).")
 
 
 def _embed(classes, embedding, init, rngs):

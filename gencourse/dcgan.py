@@ -27,9 +27,11 @@ class Generator(nnx.Module):
 
     `shape` is the picture's: its side is 7 or 4, doubled once or more. `width` is the
     number of channels of the last map before the picture; each earlier one, of half
-    the side, has twice as many. `hidden` units, if any, stand between the seed and the
-    first map: without them that map is a linear function of the seed, and its places
-    cannot agree on more. `draw(key, shape)` gives seeds, as in chapter 3.
+    the side, has twice as many. `kernel` is the side of all kernels, in pixels.
+    `hidden` units, if any, stand between the seed and the first map: without them that
+    map is a linear function of the seed, and its places cannot agree on more.
+    `draw(key, shape)` gives seeds, as in chapter 3. A ValueError tells of a shape or a
+    number that cannot be.
     """
 
     def __init__(
@@ -101,11 +103,7 @@ class Discriminator(nnx.Module):
         self.verdict = nnx.Linear(hidden or size, 1, rngs=rngs)
 
     def __call__(self, x, key=None):
-        if x.shape[1:] != self.shape:
-            raise ValueError(
-                f"This discriminator looks at pictures (B, {str(self.shape)[1:]}; "
-                f"given {x.shape}."
-            )
+        check_pictures(x, self.shape)
         keys = [None] * len(self.downs)
         if key is not None:
             keys = jax.random.split(key, len(self.downs))
@@ -118,6 +116,16 @@ class Discriminator(nnx.Module):
         for dense in self.hidden:
             x = LEAKY(dense(x))  # (B, hidden)
         return self.verdict(x)[:, 0]  # (B,)
+
+
+def check_pictures(x, shape):
+    """A ValueError where x is not (B, *shape). Sides of 26 and 27 are halved to 7 as 28
+    is, and would pass unseen."""
+    if x.shape[1:] != shape:
+        raise ValueError(
+            f"This discriminator looks at pictures (B, {str(shape)[1:]}; given "
+            f"{x.shape}."
+        )
 
 
 def _dense(inputs, hidden, rngs, **options):

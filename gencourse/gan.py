@@ -249,7 +249,7 @@ def check(batch, dark=True):
             "The GAN learns from pictures alone: give one array of them. It has no "
             "use for labels; the conditional GAN has."
         )
-    if np.ndim(batch) < 2 or not len(batch):
+    if np.ndim(batch) not in (2, 4) or not len(batch):
         raise ValueError(
             f"Pictures have shape (B, H, W, C), points (B, D), and B is 1 or more; "
             f"given {np.shape(batch)}."
@@ -280,7 +280,9 @@ def _check_seeds(generator, z, n=None):
         )
     if n is not None and n != len(z):
         raise ValueError(f"There are {len(z)} seeds and {n} labels: one each.")
-    if not np.isfinite(z).all():
+    if not jnp.issubdtype(np.asarray(z).dtype, jnp.floating):
+        raise ValueError(f"Seeds are floats; given {np.asarray(z).dtype}.")
+    if not (np.abs(z) <= np.finfo(np.float32).max).all():  # NaN is not either
         raise ValueError("There are NaN or infinite numbers among the seeds.")
 
 
@@ -289,7 +291,7 @@ def _check_shapes(fake, batch):
         given = getattr(batch, "shape", type(batch).__name__)
         raise ValueError(
             f"The generator makes {fake.shape} and the batch is {given}: pictures must "
-            f"be alike, and chapter 3's step takes an array without labels."
+            f"be alike. (Chapter 3's step takes an array without labels.)"
         )
 
 

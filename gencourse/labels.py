@@ -1,14 +1,16 @@
 """What a conditional network may be told: labels, or vectors in their place.
 
 JAX itself would take anything: an array is clamped to its last row, an embedding
-answers label 10 of 10 classes with NaN, a one-hot vector is then all 0.
+answers label 10 of 10 classes with NaN and label -1 with the last row, a one-hot vector
+is then all 0.
 """
 
 import numpy as np
 
 
 def check_labels(labels, network=None, n=None):
-    """`labels` as an array; a ValueError where `network` cannot be told them.
+    """`labels` as an array (N,), int32, or vectors (N, E), float32; a ValueError where
+    `network` cannot be told them.
 
     n: how many there must be.
     """
@@ -22,8 +24,10 @@ def check_labels(labels, network=None, n=None):
         )
     _check_number(y, n)
     classes = getattr(network, "classes", None)
-    if y.min() < 0 or (classes and y.max() >= classes):
-        many = f"0..{classes - 1}, of {classes} classes" if classes else "0 or more"
+    least = np.iinfo(np.int32).max + 1 if classes is None else classes
+    if y.min() < 0 or y.max() >= least:
+        many = "0 or more, and below 2**31"
+        many = many if classes is None else f"0..{classes - 1}, of {classes} classes"
         at = int(np.argmin(y) if y.min() < 0 else np.argmax(y))
         raise ValueError(f"Labels are {many}; labels[{at}] is {y[at]}.")
     return y.astype(np.int32)
@@ -37,7 +41,9 @@ def _check_vectors(y, network, n):
             f"This network is told {wanted} numbers a picture: labels (N,), int, or "
             f"vectors (N, {wanted}); given {y.shape}."
         )
-    if not np.isfinite(y).all():
+    if not len(y):
+        raise ValueError(f"There is no vector at all: given {y.shape}.")
+    if not (np.abs(y) <= np.finfo(np.float32).max).all():  # NaN is not either
         raise ValueError("There are NaN or infinite numbers in the labels' vectors.")
     return y.astype(np.float32)
 

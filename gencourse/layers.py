@@ -67,8 +67,14 @@ class Dropout(nnx.Dropout):
 
     Flax draws 32 random bits a number, on a CPU as dear as a convolution. Eight do:
     the rate is rounded to a multiple of 1/256, and what stays is divided by just that
-    rate's remainder, so that the mean is kept exactly.
+    rate's remainder, so that the mean is kept exactly. A rate that is not in [0, 1] is
+    a ValueError.
     """
+
+    def __init__(self, rate, **options):
+        if not 0 <= rate <= 1:
+            raise ValueError(f"dropout is a share, from 0 to 1; given {rate!r}.")
+        super().__init__(rate, **options)
 
     def __call__(self, inputs, *, deterministic=None, rngs=None):
         still = self.deterministic if deterministic is None else deterministic

@@ -17,6 +17,7 @@ import optax
 from flax import nnx
 
 from gencourse import cgan, gan
+from gencourse.dcgan import check_pictures
 from gencourse.layers import Dropout
 
 
@@ -83,6 +84,7 @@ class Discriminator(nnx.Module):
     """Pictures x (B, *shape) with labels y (B,) -> logits (B,), by maxout units."""
 
     def __init__(self, shape=(28, 28, 1), classes=10, *, dropout=0.5, rngs: nnx.Rngs):
+        self.shape = tuple(shape)
         self.classes = self.embedding = classes
         self.of_pixels = Maxout(int(np.prod(shape)), 240, pieces=5, rngs=rngs)
         self.of_label = Maxout(classes, 50, pieces=5, rngs=rngs)
@@ -92,9 +94,8 @@ class Discriminator(nnx.Module):
 
     def __call__(self, x, y, key=None):
         keys = [None] * 2 if key is None else jax.random.split(key)
-        pixels = (
-            x.reshape(len(x), -1) + 1
-        ) / 2  # (B, pixels) in [0, 1], as in the paper
+        check_pictures(x, self.shape)
+        pixels = (x.reshape(len(x), -1) + 1) / 2  # (B, pixels), in the paper's [0, 1]
         of_pixels = self.of_pixels(pixels)  # (B, 240)
         x = cgan.join(of_pixels, self.of_label(self.vectors(y)))  # (B, 290)
         x = self.dropout(x, deterministic=key is None, rngs=keys[0])
@@ -111,7 +112,7 @@ def train_step(generator, discriminator, g_optimizer, d_optimizer, batch, key):
 
     Args, and what it returns: there.
     """
-    x, y = batch
+    x, y = cgan.pair(batch)
     z_key, g_key, *keys = jax.random.split(key, 5)
     z = gan.noise(generator, len(x), z_key)  # (B, latent)
     fake = generator(z, y, g_key)  # (B, *shape)
@@ -138,8 +139,11 @@ def sgd(steps):
     """The paper's optimizer, its schedules compressed from 288,000 steps to `steps`.
 
     The rate falls from 0.1, by a factor of 1.00004 a step of the paper, and no lower
-    than 1e-6; the momentum rises from 0.5 to 0.7.
+    than 1e-6; the momentum rises from 0.5 to 0.7. `steps` is a whole number, 1 or more;
+    else a ValueError.
     """
+    if not isinstance(steps, int) or steps < 1:
+        raise ValueError(f"steps is a whole number, 1 or more; given {steps!r}.")
     factor = 1.00004 ** (-288_000 / steps)
     rate = optax.exponential_decay(0.1, 1, factor, end_value=1e-6)
     momentum = optax.linear_schedule(0.5, 0.7, steps)

@@ -246,6 +246,71 @@ def by_hand(networks, x, y, z, wrong, mismatched):
     return metrics, (g, d)
 
 
+def leaky(x):
+    return jnp.where(x > 0, x, 0.2 * x)
+
+
+def normed(x):
+    axes = tuple(range(x.ndim - 1))
+    mean, var = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
+    return (x - mean) / jnp.sqrt(var + 1e-5)
+
+
+def test_the_convolutional_networks_by_hand():
+    rngs = nnx.Rngs(0)
+    options = dict(shape=(16, 16, 1), width=2, hidden=8, rngs=rngs)
+    g = conv_cgan.Generator(latent=5, **options)
+    d = conv_cgan.Discriminator(**options)
+    assert g.pixels.kernel.shape == (4, 4, 2 + 10, 1)
+    assert d.downs[0].kernel.shape == (4, 4, 1 + 10, 2)
+    z, y = jax.random.normal(KEY, (6, 5)), jnp.arange(6)
+
+    def told(layer, x):
+        places = jnp.eye(10)[y].reshape(6, *(1,) * (x.ndim - 2), 10)
+        there = jnp.tile(places, (1, *x.shape[1:-1], 1))
+        return layer(jnp.concatenate([x, there], axis=-1))
+
+    x = leaky(normed(told(g.hidden[0], z)))
+    x = leaky(normed(told(g.dense, x))).reshape(6, 4, 4, 4)
+    x = leaky(normed(told(g.ups[0], x)))
+    drawn = jnp.tanh(told(g.pixels, x))
+    np.testing.assert_allclose(g(z, y), drawn, rtol=1e-4, atol=1e-5)
+    x = leaky(told(d.downs[0], drawn))
+    x = leaky(normed(told(d.downs[1], x)))
+    x = leaky(told(d.hidden[0], x.reshape(6, -1)))
+    wanted = told(d.verdict, x)[:, 0]
+    np.testing.assert_allclose(d(drawn, y), wanted, rtol=1e-4, atol=1e-5)
+    g.pixels.kernel[...] *= 50  # far out its last function must still hold
+    assert 0.99 < g(z, y).max() <= 1 and -1 <= g(z, y).min() < -0.99
+
+
+def test_what_the_convolutional_networks_are_by_default():
+    g, d = (
+        conv_cgan.Generator(rngs=nnx.Rngs(0)),
+        conv_cgan.Discriminator(rngs=nnx.Rngs(0)),
+    )
+    shapes = [g.hidden[0].kernel.shape, g.dense.kernel.shape, g.ups[0].kernel.shape]
+    assert shapes == [(110, 256), (266, 7 * 7 * 64), (4, 4, 74, 32)]
+    assert [m.bias for m in (*g.hidden, g.dense, *g.ups)] == [None] * 3
+    shapes = [a.kernel.shape for a in (*d.downs, *d.hidden)]
+    assert shapes == [(4, 4, 11, 32), (4, 4, 42, 64), (7 * 7 * 64 + 10, 256)]
+    assert d.dropout.rate == 0 and len(d.norms) == 1
+
+
+def test_a_new_key_makes_other_wrong_labels_at_every_step(points, monkeypatch):
+    objects, seen = with_optimizers(in_the_plane()), []
+
+    def noted(key, y, classes):
+        seen.append(tuple(jax.random.key_data(key).tolist()))
+        return (y + 1) % classes
+
+    monkeypatch.setattr(cgan, "wrong_labels", noted)
+    for seed in range(2):
+        key = jax.random.key(seed)
+        cgan.train_step.__wrapped__(*objects, points, key, mismatched=0.5)
+    assert len(set(seen)) == 2
+
+
 @pytest.mark.parametrize("mismatched", [0.0, 0.25])
 def test_a_step_is_d_s_by_hand_and_then_g_s(mismatched, points, monkeypatch):
     x, y = points
@@ -536,8 +601,65 @@ def test_a_step_by_hand_refuses_other_shapes(pictures):
     x, y = pictures
     with pytest.raises(ValueError, match=r"makes \(40, 8, 8, 1\) and the batch is"):
         cgan.train_step(*objects, (x[:, :4], y), KEY)
-    with pytest.raises((ValueError, TypeError)):
-        cgan.train_step(*objects, (x, y[:-1]), KEY)
+    for one_or_few in (y[:-1], y[:1]):
+        with pytest.raises(ValueError, match="one each, in order"):
+            cgan.train_step(*objects, (x, one_or_few), KEY)
+    for bad in (x[:2], x, (x, y, y), (x, 3)):
+        with pytest.raises(ValueError, match=r"the pair|Labels are \(B,\)"):
+            cgan.train_step(*objects, bad, KEY)
+
+
+@both
+def test_a_discriminator_refuses_pictures_of_another_side(networks, pictures):
+    _, discriminator = networks()
+    x, y = pictures
+    for other in (x[:, :7, :7], x.reshape(len(x), 4, 16, 1)):
+        with pytest.raises(ValueError, match=r"looks at pictures \(B, 8, 8, 1\)"):
+            cgan.belief(discriminator, other, y)
+
+
+@both
+@pytest.mark.parametrize("bad", [10, -1])
+def test_a_label_that_no_check_has_seen_does_not_pass_for_another(
+    networks, bad, pictures
+):
+    """Where a step of one's own, or a transform, keeps fit from looking."""
+    generator, discriminator = networks()
+    x, y = pictures
+    y = np.where(np.arange(len(y)) == 7, bad, y)
+    drawn = generator(gan.noise(generator, len(y), KEY), jnp.asarray(y))
+    assert np.isnan(drawn[7]).all() and np.isnan(discriminator(x, jnp.asarray(y))[7])
+    with pytest.raises(ValueError, match="whole numbers; given float32"):
+        discriminator(x, jnp.asarray(y, jnp.float32))
+
+
+def test_mismatched_is_fixed_before_and_wants_another_class(pictures, points):
+    objects = with_optimizers(dense())
+    options = dict(batch_size=20, steps=1, key=KEY, mismatched=0.5)
+    with pytest.raises(ValueError, match="functools.partial"):
+        fit(cgan.train_step, objects, pictures, **options)
+    plane = dict(shape=(2,), classes=1, rngs=nnx.Rngs(0))
+    networks = (m(hidden=(4,), **plane) for m in (cgan.Generator, cgan.Discriminator))
+    one, (x, y) = with_optimizers(tuple(networks)), points
+    with pytest.raises(ValueError, match="no wrong label"):
+        cgan.train_step(*one, (x, 0 * y), KEY, mismatched=0.5)
+
+
+def test_the_classes_are_those_of_both_networks(pictures):
+    ten, _ = dense()
+    three = cgan.Discriminator((4,), (8, 8, 1), classes=3, rngs=nnx.Rngs(0))
+    for objects in ((ten, three), (three, ten)):
+        with pytest.raises(ValueError, match="of 3 classes"):
+            cgan.check(pictures, objects)
+
+
+def test_widths_and_shares_that_cannot_be():
+    for network in (cgan.Generator, cgan.Discriminator):
+        with pytest.raises(ValueError, match="one width or more"):
+            network(hidden=(), rngs=nnx.Rngs(0))
+    for share in (-0.5, 1.5, float("nan")):
+        with pytest.raises(ValueError, match="from 0 to 1"):
+            cgan.Discriminator(dropout=share, rngs=nnx.Rngs(0))
 
 
 def test_wrong_labels_of_vectors_and_odd_shares_are_refused(pictures):

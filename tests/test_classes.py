@@ -54,8 +54,8 @@ def test_it_is_half_the_mean_squared_distance():
         (lambda x, y: (x, y[:-1]), "one label each"),
         (lambda x, y: (x, np.minimum(y, 1)), "of class 2 there are 0"),
         (lambda x, y: (x[:, :3], y), "alike but for their number"),
-        (lambda x, y: (np.where(x > 5, np.nan, x), y), "finite floats"),
-        (lambda x, y: (x.astype(np.uint8), y), "finite floats; given uint8"),
+        (lambda x, y: (np.where(x > 5, np.nan, x), y), "NaN or infinite"),
+        (lambda x, y: (x.astype(np.uint8), y), "floats; given uint8"),
         (lambda x, y: (x[:, 0], y), "one label each"),
     ],
 )
@@ -68,4 +68,4 @@ def test_what_cannot_be_meant_is_refused(change, message):
 def test_real_pictures_that_are_all_alike_are_refused():
     x, y = clouds(n=90)
     with pytest.raises(ValueError, match="class 2 are the same one"):
-        variance_within(x, y, np.where(y[:, None] == 2, 0.0, x), y, classes=3)
+        variance_within(x, y, np.where(y[:, None] == 2, 0.1, x), y, classes=3)

@@ -530,7 +530,7 @@ def test_the_step_lowers_for_cpu_cuda_and_tpu(shape, norm):
         (lambda x: ((x + 1) * 127.5).astype(np.uint8), "uint8, not float"),
         (lambda x: (x + 1) / 2, r"lie in \[0, 1\].*tanh"),
         (lambda x: (x, np.zeros(len(x))), "no use for labels"),
-        (lambda x: x[..., 0], r"makes \(8, 16, 16, 1\) .* is \(8, 16, 16\)"),
+        (lambda x: x[..., 0], r"Pictures have shape \(B, H, W, C\).*16, 16\)"),
         (lambda x: x[:, 1:, 1:], r"makes \(8, 16, 16, 1\) .* is \(8, 15, 15, 1\)"),
         (lambda x: np.tile(x, (1, 2, 2, 1)), r"\(8, 16, 16, 1\) .* is \(8, 32, 32, 1"),
         (lambda x: np.tile(x, 3), r"makes \(8, 16, 16, 1\) .* is \(8, 16, 16, 3\)"),

@@ -1,5 +1,7 @@
 """The paper's networks: maxout in closed form, dropout in both, the schedules."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -109,3 +111,86 @@ def test_bad_labels_are_refused(batch):
     x, y = batch
     with pytest.raises(ValueError, match="3 classes"):
         maxout.check((x, y + 1), networks())
+
+
+def leaves(networks):
+    return jax.tree.leaves([nnx.state(network, nnx.Param) for network in networks])
+
+
+def chance_of(network):
+    """The keys that each of its dropouts is given from now on, None for none."""
+    seen = []
+
+    def note(x, *, deterministic, rngs):
+        seen.append(
+            None if deterministic else tuple(jax.random.key_data(rngs).tolist())
+        )
+        return x
+
+    network.dropout = note
+    return seen
+
+
+def test_the_networks_by_hand():
+    generator, discriminator = networks()
+    z, y = generator.draw(KEY, (6, 100)), jnp.resize(jnp.arange(3), 6)
+    told = jnp.eye(3)[y]
+    x = [nnx.relu(generator.of_seed(z)), nnx.relu(generator.of_label(told))]
+    x = nnx.relu(generator.joint(jnp.concatenate(x, axis=1)))
+    x = nnx.sigmoid(generator.out(x))  # in [0, 1], as D is to see it
+    drawn = generator(z, y)
+    np.testing.assert_allclose(drawn, 2 * x.reshape(6, *SHAPE) - 1, atol=1e-5)
+    x = [discriminator.of_pixels(x), discriminator.of_label(told)]
+    x = discriminator.joint(jnp.concatenate(x, axis=1))
+    wanted = discriminator.verdict(x)[:, 0]
+    np.testing.assert_allclose(discriminator(drawn, y), wanted, atol=1e-6)
+
+
+def test_where_the_paper_s_weights_begin():
+    generator, discriminator = networks()
+    of_g = generator.of_seed, generator.of_label, generator.joint, generator.out
+    maxouts = discriminator.of_pixels, discriminator.of_label, discriminator.joint
+    of_d = *(m.dense for m in maxouts), discriminator.verdict
+    for layers, bound in ((of_g, 0.05), (of_d, 0.005)):
+        for layer in layers:
+            size = np.abs(layer.kernel[...])
+            assert 0.95 * bound < size.max() <= bound
+            assert abs(size.mean() - bound / 2) < 0.1 * bound  # each as likely
+    g, d = maxout.Generator(rngs=nnx.Rngs(0)), maxout.Discriminator(rngs=nnx.Rngs(0))
+    assert g.dropout.rate == d.dropout.rate == 0.5
+
+
+def test_without_dropout_a_step_is_chapter_5_s(batch):
+    results = []
+    for step in (maxout.train_step, cgan.train_step):
+        pair = networks(dropout=0.0)
+        z = pair[0].draw(jax.random.key(7), (12, 100))
+        pair[0].draw = lambda key, shape, z=z: z
+        optimizers = [nnx.Optimizer(n, optax.sgd(0.1), wrt=nnx.Param) for n in pair]
+        told = [step(*pair, *optimizers, batch, KEY) for _ in range(3)]
+        results.append((told, leaves(pair)))
+    same = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6)
+    jax.tree.map(same, *results)
+
+
+def test_each_pass_has_chance_of_its_own_but_both_see_the_same_fakes(batch):
+    pair = networks()
+    of_g, of_d = map(chance_of, pair)
+    optimizers = [nnx.Optimizer(n, optax.sgd(0.1), wrt=nnx.Param) for n in pair]
+    maxout.train_step.__wrapped__(*pair, *optimizers, batch, KEY)
+    assert None not in of_g + of_d
+    assert of_g[:2] == of_g[2:] and len(set(of_g)) == 2
+    assert len(set(of_d)) == len(of_d) == 6  # three passes, two layers
+
+
+def test_the_optimizer_moves_by_the_paper_s_rule():
+    rule, velocity = maxout.sgd(10), 0.0
+    state = rule.init(jnp.zeros(()))
+    for t in range(10):
+        update, state = rule.update(jnp.ones(()), state)
+        velocity = 1 + (0.5 + 0.2 * t / 10) * velocity
+        rate = max(0.1 * 1.00004 ** (-28_800 * t), 1e-6)
+        np.testing.assert_allclose(update, -rate * velocity, rtol=1e-3)
+    for steps in (0, -5, 2.5):
+        with pytest.raises(ValueError, match="1 or more"):
+            maxout.sgd(steps)
