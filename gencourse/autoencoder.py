@@ -15,6 +15,7 @@ import optax
 from flax import nnx
 
 from gencourse.layers import Conv, ConvTranspose
+from gencourse.looking import in_chunks
 
 
 class Encoder(nnx.Module):
@@ -104,7 +105,7 @@ def train_step(model, optimizer, batch, key):
 def encode(model, x):
     """Codes (N, latent), float32, of pictures (N, 32, 32, 1), float in [0, 1]."""
     check(x)
-    return _in_chunks(_encode, model.encoder, x)
+    return in_chunks(_encode, model.encoder, x)
 
 
 def decode(model, z):
@@ -115,7 +116,7 @@ def decode(model, z):
         )
     if not np.isfinite(z).all():
         raise ValueError("There are NaN or infinite numbers among the codes.")
-    return _in_chunks(_decode, model.decoder, z)
+    return in_chunks(_decode, model.decoder, z)
 
 
 def reconstruct(model, x):
@@ -126,7 +127,7 @@ def reconstruct(model, x):
 def bce_per_pixel(model, x):
     """Binary cross-entropy in nats a pixel on pictures x (N, 32, 32, 1): a float."""
     check(x)
-    losses = _in_chunks(_losses, model, x)  # (N,)
+    losses = in_chunks(_losses, model, x)  # (N,)
     return float(losses.mean()) / x[0].size
 
 
@@ -176,9 +177,3 @@ def _decode(decoder, z):
 @nnx.jit
 def _losses(model, x):
     return reconstruction_loss(model(x), x)
-
-
-def _in_chunks(f, network, x, size=1000):
-    """f over 1,000 rows at a time, so that memory stays small."""
-    parts = [f(network, jnp.asarray(x[i : i + size])) for i in range(0, len(x), size)]
-    return jnp.concatenate(parts)

@@ -19,10 +19,18 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from gencourse import gan
-from gencourse.dcgan import check_pictures
+from gencourse import gan, looking
 from gencourse.gan import LEAKY, noise
-from gencourse.labels import check_labels
+from gencourse.given import (
+    check_alike,
+    check_hidden,
+    check_labels,
+    check_mismatched,
+    check_seeds,
+    check_sides,
+    pair,
+    whole,
+)
 from gencourse.layers import Dropout
 
 LECUN = nnx.initializers.lecun_normal()  # Flax's own; deviation 1 / sqrt(inputs)
@@ -59,7 +67,7 @@ class Generator(nnx.Module):
         self.latent, self.shape, self.classes = latent, tuple(shape), classes
         self.last, self.draw, self.embedding = last, draw, embedding
         self.embed = _embed(classes, embedding, label_init, rngs)
-        _check_hidden(hidden)
+        check_hidden(hidden)
         widths = (latent + embedding, *hidden)
         self.hidden = nnx.List(_dense(widths, init, rngs))
         self.norms = nnx.List(norm(width, rngs=rngs) for width in hidden[1:])
@@ -79,7 +87,7 @@ class Generator(nnx.Module):
         """What labels y (B,) are turned into: (B, embedding). Vectors stay as given."""
         if y.ndim != 1:
             return y
-        y = jnp.where(y < 0, self.classes, _whole(y))  # -1 would be the last class
+        y = jnp.where(y < 0, self.classes, whole(y))  # -1 would be the last class
         return self.embed(y)  # (B, embedding); NaN of a label out of range
 
 
@@ -106,7 +114,7 @@ class Discriminator(nnx.Module):
     ):
         self.classes, self.embedding = classes, embedding
         self.embed = _embed(classes, embedding, label_init, rngs)
-        _check_hidden(hidden)
+        check_hidden(hidden)
         self.shape = tuple(shape)
         widths = (int(np.prod(shape)) + embedding, *hidden)
         self.hidden = nnx.List(_dense(widths, init, rngs))
@@ -114,7 +122,7 @@ class Discriminator(nnx.Module):
         self.verdict = nnx.Linear(widths[-1], 1, kernel_init=init, rngs=rngs)
 
     def __call__(self, x, y, key=None):
-        check_pictures(x, self.shape)
+        check_sides(x, self.shape)
         x = x.reshape(len(x), -1)  # (B, pixels)
         x = join(x, self.vectors(y))  # (B, pixels + embedding)
         keys = [None] * len(self.hidden)
@@ -134,13 +142,7 @@ def one_hot(network, y):
     if y.ndim != 1:
         return y
     inside = (y >= 0) & (y < network.classes)
-    return jnp.where(inside[:, None], nnx.one_hot(_whole(y), network.classes), jnp.nan)
-
-
-def _whole(y):
-    if not jnp.issubdtype(y.dtype, jnp.integer):
-        raise ValueError(f"Labels (B,) are whole numbers; given {y.dtype} {y.shape}.")
-    return y
+    return jnp.where(inside[:, None], nnx.one_hot(whole(y), network.classes), jnp.nan)
 
 
 def join(x, y):
@@ -189,12 +191,12 @@ def train_step(
         of another number or dtype, and a `mismatched` that is no such share.
     """
     x, y = pair(batch)
-    _check_mismatched(mismatched, y, getattr(generator, "classes", None))
+    check_mismatched(mismatched, y, getattr(generator, "classes", None))
     z_key, wrong_key, *keys = jax.random.split(key, 6)
     z = noise(generator, len(x), z_key)  # (B, latent)
     # What a clone's BatchNorm learns of its batch goes with the clone.
     fake = nnx.clone(generator)(z, y)  # (B, *shape)
-    gan._check_shapes(fake, x)
+    check_alike(fake, x)
     wrong = wrong_labels(wrong_key, y, generator.classes) if mismatched else None
 
     def d_loss_fn(discriminator):
@@ -248,8 +250,8 @@ def generate(generator, z, labels):
     and nothing moves. Raises as `sample`, and on seeds of another shape or number.
     """
     labels = check_labels(labels, generator)
-    gan._check_seeds(generator, z, len(labels))
-    return _in_chunks(_generate, gan._still(generator), z, labels)
+    check_seeds(generator, z, len(labels))
+    return looking.output(generator, z, labels)
 
 
 def belief(discriminator, x, labels):
@@ -258,7 +260,7 @@ def belief(discriminator, x, labels):
     Raises as `check`.
     """
     check((x, labels), (discriminator,), dark=False)
-    return _in_chunks(_belief, gan._still(discriminator), x, labels)
+    return looking.probability(discriminator, x, labels)
 
 
 def check(batch, objects=(), dark=True):
@@ -278,41 +280,6 @@ def check(batch, objects=(), dark=True):
         check_labels(labels, network, len(x))
 
 
-def pair(batch):
-    """`batch` as (x, labels); a ValueError where it is no tuple or list of two."""
-    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-        raise ValueError(
-            f"The conditional GAN learns from pictures and their labels: give the pair "
-            f"(x, labels); given {type(batch).__name__}."
-        )
-    x, y = batch
-    if jnp.ndim(y) not in (1, 2):
-        raise ValueError(f"Labels are (B,), vectors (B, E); given {jnp.shape(y)}.")
-    return x, y
-
-
-def _check_mismatched(mismatched, y, classes):
-    if not isinstance(mismatched, (int, float, np.number)):  # what fit is given varies
-        raise ValueError(
-            f"mismatched is fixed before the step is compiled: train with "
-            f"functools.partial(cgan.train_step, mismatched=0.5). Given {mismatched!r}."
-        )
-    if mismatched and classes is not None and classes < 2:
-        raise ValueError(f"Of {classes} class there is no wrong label.")
-    if not 0 <= mismatched <= 1:
-        raise ValueError(f"mismatched is a share, from 0 to 1; given {mismatched!r}.")
-    if mismatched and jnp.ndim(y) != 1:
-        raise ValueError(
-            f"Wrong labels are drawn for labels (B,) alone; these are vectors "
-            f"{jnp.shape(y)}: leave mismatched at 0."
-        )
-
-
-def _check_hidden(hidden):
-    if not hidden:
-        raise ValueError("hidden is one width or more, such as (256, 512).")
-
-
 def _embed(classes, embedding, init, rngs):
     return nnx.Embed(classes, embedding, embedding_init=init, rngs=rngs)
 
@@ -320,20 +287,3 @@ def _embed(classes, embedding, init, rngs):
 def _dense(widths, init, rngs):
     pairs = itertools.pairwise(widths)
     return [nnx.Linear(i, o, kernel_init=init, rngs=rngs) for i, o in pairs]
-
-
-def _in_chunks(f, network, *rows, size=1000):
-    """f over 1,000 rows at a time, so that memory stays small."""
-    starts = range(0, len(rows[0]), size)
-    parts = [f(network, *(jnp.asarray(a[i : i + size]) for a in rows)) for i in starts]
-    return jnp.concatenate(parts)
-
-
-@nnx.jit
-def _generate(generator, z, y):
-    return generator(z, y)
-
-
-@nnx.jit
-def _belief(discriminator, x, y):
-    return nnx.sigmoid(discriminator(x, y))

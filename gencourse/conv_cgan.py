@@ -17,8 +17,9 @@ import numpy as np
 from flax import nnx
 
 from gencourse.cgan import join, one_hot
-from gencourse.dcgan import _dense, _norm, check_pictures, stages
+from gencourse.dcgan import _dense, _norm, stages
 from gencourse.gan import LEAKY
+from gencourse.given import check_sides
 from gencourse.layers import Conv, ConvTranspose, Dropout
 
 
@@ -105,7 +106,7 @@ class Discriminator(nnx.Module):
         self.verdict = nnx.Linear((hidden or size) + classes, 1, rngs=rngs)
 
     def __call__(self, x, y, key=None):
-        check_pictures(x, self.shape)
+        check_sides(x, self.shape)
         y = self.vectors(y)  # (B, classes)
         keys = [None] * len(self.downs)
         if key is not None:

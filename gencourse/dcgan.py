@@ -19,6 +19,7 @@ import numpy as np
 from flax import nnx
 
 from gencourse.gan import LEAKY
+from gencourse.given import check_sides
 from gencourse.layers import Conv, ConvTranspose, Dropout
 
 
@@ -103,7 +104,7 @@ class Discriminator(nnx.Module):
         self.verdict = nnx.Linear(hidden or size, 1, rngs=rngs)
 
     def __call__(self, x, key=None):
-        check_pictures(x, self.shape)
+        check_sides(x, self.shape)
         keys = [None] * len(self.downs)
         if key is not None:
             keys = jax.random.split(key, len(self.downs))
@@ -116,16 +117,6 @@ class Discriminator(nnx.Module):
         for dense in self.hidden:
             x = LEAKY(dense(x))  # (B, hidden)
         return self.verdict(x)[:, 0]  # (B,)
-
-
-def check_pictures(x, shape):
-    """A ValueError where x is not (B, *shape). Sides of 26 and 27 are halved to 7 as 28
-    is, and would pass unseen."""
-    if x.shape[1:] != shape:
-        raise ValueError(
-            f"This discriminator looks at pictures (B, {str(shape)[1:]}; given "
-            f"{x.shape}."
-        )
 
 
 def _dense(inputs, hidden, rngs, **options):

@@ -21,8 +21,10 @@ import numpy as np
 import optax
 from flax import nnx
 
-from gencourse.autoencoder import _in_chunks
+from gencourse import looking
 from gencourse.devices import spread
+from gencourse.given import check_alike, check_seeds
+from gencourse.given import check_pictures as check  # fit asks it of all data
 from gencourse.layers import Dropout
 
 LEAKY = functools.partial(nnx.leaky_relu, negative_slope=0.2)
@@ -160,7 +162,7 @@ def train_step(
 
     # What a clone's BatchNorm learns of its batch goes with the clone.
     fake = nnx.clone(generator)(z)  # (B, *shape)
-    _check_shapes(fake, batch)
+    check_alike(fake, batch)
 
     def d_loss_fn(discriminator):
         on_real = discriminator(batch, keys[0])  # (B,)
@@ -230,69 +232,14 @@ def generate(generator, z):
 
     Its BatchNorms, if any, use their running statistics, and nothing moves.
     """
-    _check_seeds(generator, z)
-    return _in_chunks(_generate, _still(generator), z)
+    check_seeds(generator, z)
+    return looking.output(generator, z)
 
 
 def belief(discriminator, x):
     """P(real) of each row of x (N, *shape), float: (N,), float32."""
     check(x, dark=False)
-    return _in_chunks(_belief, _still(discriminator), x)
-
-
-def check(batch, dark=True):
-    """Raise a ValueError where `batch` is not (B, ...), float, finite; if pictures,
-    (B, H, W, C) in [-1, 1] and, where `dark`, with a pixel below 0: a set without one
-    lies in [0, 1]. Flat rows (B, D) pass as points, of any range."""
-    if not hasattr(batch, "shape"):
-        raise ValueError(
-            "The GAN learns from pictures alone: give one array of them. It has no "
-            "use for labels; the conditional GAN has."
-        )
-    if np.ndim(batch) not in (2, 4) or not len(batch):
-        raise ValueError(
-            f"Pictures have shape (B, H, W, C), points (B, D), and B is 1 or more; "
-            f"given {np.shape(batch)}."
-        )
-    if not jnp.issubdtype(batch.dtype, jnp.floating):
-        raise ValueError(
-            f"These are {batch.dtype}, not float. Scale pictures to [-1, 1]: "
-            f'data.scale(images, "tanh").'
-        )
-    low, high = float(batch.min()), float(batch.max())
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise ValueError("There are NaN or infinite numbers in the batch.")
-    if np.ndim(batch) == 4 and (low < -1 or high > 1 or (dark and low >= 0)):
-        raise ValueError(
-            f"Pixels lie in [{low:g}, {high:g}]; a generator that ends in tanh makes "
-            f"them in [-1, 1], where black is -1. D would tell the two apart by that "
-            f'alone. Scale the bytes with data.scale(images, "tanh").'
-        )
-
-
-def _check_seeds(generator, z, n=None):
-    """n: how many there must be; None: one or more."""
-    many = np.shape(z)[:1]
-    if np.shape(z) != (*many, generator.latent) or many in {(), (0,)}:
-        raise ValueError(
-            f"This generator's seeds have shape (N, {generator.latent}); given "
-            f"{np.shape(z)}."
-        )
-    if n is not None and n != len(z):
-        raise ValueError(f"There are {len(z)} seeds and {n} labels: one each.")
-    if not jnp.issubdtype(np.asarray(z).dtype, jnp.floating):
-        raise ValueError(f"Seeds are floats; given {np.asarray(z).dtype}.")
-    if not (np.abs(z) <= np.finfo(np.float32).max).all():  # NaN is not either
-        raise ValueError("There are NaN or infinite numbers among the seeds.")
-
-
-def _check_shapes(fake, batch):
-    if getattr(batch, "shape", None) != fake.shape:  # also where it is no array
-        given = getattr(batch, "shape", type(batch).__name__)
-        raise ValueError(
-            f"The generator makes {fake.shape} and the batch is {given}: pictures must "
-            f"be alike. (Chapter 3's step takes an array without labels.)"
-        )
+    return looking.probability(discriminator, x)
 
 
 def _dense(widths, rngs):
@@ -301,20 +248,3 @@ def _dense(widths, rngs):
 
 def _norms(widths, rngs):
     return [nnx.LayerNorm(width, rngs=rngs) for width in widths]
-
-
-def _still(network):
-    """The same network with its BatchNorms, if any, at their running statistics, and
-    its dropout, if any, switched off."""
-    modes = dict(use_running_average=True, deterministic=True)
-    return nnx.view(network, **modes, raise_if_not_found=False)
-
-
-@nnx.jit
-def _generate(generator, z):
-    return generator(z)
-
-
-@nnx.jit
-def _belief(discriminator, x):
-    return nnx.sigmoid(discriminator(x))

@@ -17,7 +17,7 @@ import optax
 from flax import nnx
 
 from gencourse import cgan, gan
-from gencourse.dcgan import check_pictures
+from gencourse.given import check_alike, check_sides, pair
 from gencourse.layers import Dropout
 
 
@@ -94,7 +94,7 @@ class Discriminator(nnx.Module):
 
     def __call__(self, x, y, key=None):
         keys = [None] * 2 if key is None else jax.random.split(key)
-        check_pictures(x, self.shape)
+        check_sides(x, self.shape)
         pixels = (x.reshape(len(x), -1) + 1) / 2  # (B, pixels), in the paper's [0, 1]
         of_pixels = self.of_pixels(pixels)  # (B, 240)
         x = cgan.join(of_pixels, self.of_label(self.vectors(y)))  # (B, 290)
@@ -112,11 +112,11 @@ def train_step(generator, discriminator, g_optimizer, d_optimizer, batch, key):
 
     Args, and what it returns: there.
     """
-    x, y = cgan.pair(batch)
+    x, y = pair(batch)
     z_key, g_key, *keys = jax.random.split(key, 5)
     z = gan.noise(generator, len(x), z_key)  # (B, latent)
     fake = generator(z, y, g_key)  # (B, *shape)
-    gan._check_shapes(fake, x)
+    check_alike(fake, x)
 
     def d_loss_fn(discriminator):
         on_real = discriminator(x, y, keys[0])  # (B,)

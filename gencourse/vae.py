@@ -20,7 +20,8 @@ import numpy as np
 from flax import nnx
 
 from gencourse import autoencoder
-from gencourse.autoencoder import Decoder, Encoder, _in_chunks, reconstruction_loss
+from gencourse.autoencoder import Decoder, Encoder, reconstruction_loss
+from gencourse.looking import in_chunks, still
 
 
 class VAE(nnx.Module):
@@ -123,13 +124,13 @@ def sample(model, n, key):
 def encode(model, x):
     """Means and log-variances, (N, latent) both, of pictures (N, H, W, C) in [0, 1]."""
     _check_fits(model, x)
-    codes = _in_chunks(_encode, _still(model).encoder, x)  # (N, 2 * latent)
+    codes = in_chunks(_encode, still(model).encoder, x)  # (N, 2 * latent)
     return jnp.split(codes, 2, axis=1)
 
 
 def decode(model, z):
     """Pictures (N, H, W, C), float32 in [0, 1], of codes (N, latent), float."""
-    return autoencoder.decode(_still(model), z)
+    return autoencoder.decode(still(model), z)
 
 
 def reconstruct(model, x):
@@ -145,10 +146,10 @@ def evaluate(model, x, key):
       for each picture.
     """
     _check_fits(model, x)
-    still, parts = _still(model), []
+    network, parts = still(model), []
     for i in range(0, len(x), 1000):  # so that memory stays small
         chance = jax.random.fold_in(key, i)
-        parts.append(_terms(still, jnp.asarray(x[i : i + 1000]), chance))
+        parts.append(_terms(network, jnp.asarray(x[i : i + 1000]), chance))
     reconstruction, kl = np.concatenate(parts).mean(axis=0).tolist()
     return {"reconstruction": reconstruction, "kl": kl, "nats": reconstruction + kl}
 
@@ -204,7 +205,7 @@ def _check_fits(model, x):
     """`check`, and that the pictures are of the size that the model makes."""
     check(x)
     z = jax.ShapeDtypeStruct((1, model.latent), jnp.float32)
-    made = jax.eval_shape(lambda z: _still(model).decoder(z), z).shape[1:]
+    made = jax.eval_shape(lambda z: still(model).decoder(z), z).shape[1:]
     if x.shape[1:] != made:
         raise ValueError(
             f"This model makes pictures {made}; given {x.shape[1:]}. Pad 28x28 "
@@ -218,11 +219,6 @@ def _check_codes(mean, log_var):
             f"mean and log_var have one shape, (B, latent); given {mean.shape} and "
             f"{log_var.shape}."
         )
-
-
-def _still(model):
-    """The same model with its BatchNorms, if any, at their running statistics."""
-    return nnx.view(model, use_running_average=True, raise_if_not_found=False)
 
 
 @nnx.jit

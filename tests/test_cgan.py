@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 from jax import export
 
-from gencourse import cgan, conv_cgan, data, gan
+from gencourse import cgan, conv_cgan, data, gan, looking
 from gencourse.train import fit
 
 KEY = jax.random.key(0)
@@ -147,7 +147,7 @@ def test_the_dense_networks_by_hand():
     "shape", [(28, 28, 1), (16, 16, 3), (8, 8, 1)], ids=["28", "16 in colour", "8"]
 )
 def test_the_convolutional_networks_take_any_side(shape):
-    generator, discriminator = map(gan._still, conv(shape=shape))
+    generator, discriminator = map(looking.still, conv(shape=shape))
     z, y = jnp.zeros((3, 5)), jnp.array([0, 5, 9])
     x = jax.eval_shape(generator, z, y)
     assert x.shape == (3, *shape)
@@ -196,7 +196,7 @@ def test_dropout_works_where_a_key_is_given_and_nowhere_else(pictures):
     of_maps = conv(dropout=0.5, width=16)[1]
     x, y = map(jnp.asarray, pictures)
     for network in (of_rows, of_maps):
-        network = gan._still(network)  # what its BatchNorm learns is not in question
+        network = looking.still(network)  # what its BatchNorm learns is not in question
         network.dropout.deterministic = False
         np.testing.assert_array_equal(network(x, y), network(x, y))
         one, other = network(x, y, KEY), network(x, y, jax.random.key(1))

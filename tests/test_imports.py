@@ -14,7 +14,7 @@ CHAPTERS = ["autoencoder", "vae", "faces", "gan", "dcgan", "cgan"]
 CHAPTERS += ["conv_cgan", "maxout"]
 HEAVY = {"tensorflow", "tensorflow_datasets", "array_record"}
 KNOWN_TO_CHAPTERS = {"jax", "flax", "optax", "numpy"} | {
-    f"gencourse.{name}" for name in ("layers", "devices", "labels")
+    f"gencourse.{name}" for name in ("layers", "devices", "given", "looking")
 }
 
 # What a module may import at its top. `own package` is always allowed.
@@ -33,13 +33,21 @@ TOP = {
     "arguments": {"jax", "numpy"},
     "devices": {"jax", "numpy"},
     "memory": set(),
-    "labels": {"numpy"},
+    "given": {"jax", "numpy"},
+    "looking": {"jax", "flax"},
     "places": set(),
     "compiled": {"gencourse.places"},
     "convolution": {"jax"},
     "checkpoint": {"jax", "flax", "numpy"},
     "plot": {"numpy", "matplotlib", "PIL"},
-    "metrics": {"jax", "flax", "scipy", "numpy", "gencourse.layers"},
+    "metrics": {
+        "jax",
+        "flax",
+        "scipy",
+        "numpy",
+        "gencourse.layers",
+        "gencourse.looking",
+    },
     "data": {"numpy", "gencourse.places"},
     "checks": {"jax", "flax", "optax", "numpy", "gencourse.metrics"}
     | {f"gencourse.{name}" for name in CHAPTERS},

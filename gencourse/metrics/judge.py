@@ -17,6 +17,7 @@ import numpy as np
 from flax import nnx
 
 from gencourse.layers import Conv
+from gencourse.looking import in_chunks
 from gencourse.metrics.samples import check_labels
 
 WEIGHTS = (nnx.Param, nnx.BatchStat)
@@ -117,12 +118,12 @@ def probabilities(judge, images):
       images: (N, 28, 28, 1), or (N, 32, 32, 1) whose margin of 2 is cut off (it is
         padding); float in [0, 1].
     """
-    return _in_chunks(_probabilities, judge, images)
+    return _looked_at(_probabilities, judge, images)
 
 
 def features(judge, images):
     """The judge's last hidden layer: (N, 64), float32. `images` as above."""
-    return _in_chunks(_features, judge, images)
+    return _looked_at(_features, judge, images)
 
 
 def agreement(judge, images, labels):
@@ -154,7 +155,7 @@ def _features(judge, x):
     return judge.features(x)
 
 
-def _in_chunks(f, judge, images, size=1000):
+def _looked_at(f, judge, images):
     shape = np.shape(images)
     if len(shape) != 4 or shape[1:] not in [(28, 28, 1), (32, 32, 1)]:
         raise ValueError(
@@ -171,7 +172,4 @@ def _in_chunks(f, judge, images, size=1000):
         )
     margin = (shape[1] - 28) // 2
     images = images[:, margin : margin + 28, margin : margin + 28]
-    parts = [
-        f(judge, jnp.asarray(images[i : i + size])) for i in range(0, shape[0], size)
-    ]
-    return np.concatenate(parts)
+    return np.asarray(in_chunks(f, judge, images))

@@ -577,7 +577,6 @@ EXERCISES = {
             ),
             shown(last=lambda a: jnp.tanh(3 * a)),
             shown(last=jax.scipy.special.erf),
-            shown(last=lambda a: 2 * jnp.arctan(a) / jnp.pi),
             shown(
                 scale=lambda x: data.scale(x, "tanh"),
                 unscale=lambda p: data.unscale(p, "tanh"),
@@ -604,6 +603,10 @@ EXERCISES = {
             (shown(last=nnx.relu), "ReLU"),
             (shown(last=lambda a: a / abs(a).max()), "each pixel by itself"),
             (shown(last=lambda a: jnp.tanh(-a)), "at -50"),
+            (
+                shown(last=lambda a: 2 * jnp.arctan(a) / jnp.pi),
+                "gives -0.987 and 0.987",
+            ),
             (shown(scale=lambda x: x / 255), "the same fault, reversed"),
             (shown(scale=lambda x: x / 127.5), r"in \[0, 2\]"),
             (shown(scale=lambda x: x / 255 - 1), r"in \[-1, 0\]"),
