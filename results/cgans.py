@@ -86,7 +86,7 @@ def of(kind, mismatched=HALF_WRONG):
             batch_size=how["batch"],
             steps=how["steps"],
             key=jax.random.key(seed),
-            decay=lambda t: jnp.minimum(how["longest"], (1 + t) / (10 + t)),
+            decay=gans.until(how["longest"]),
         )
         minutes = (time.process_time() - start) / 60
         found = figures(mean, seed, args) | beliefs(game[1], mean, seed, args)

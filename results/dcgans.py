@@ -5,7 +5,6 @@ are measured by the same judge on the same number of samples. The numbers of ste
 fixed, for a few minutes of each; `cpu_minutes` says how long it was.
 """
 
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -37,7 +36,7 @@ def networks(recipe, seed, hidden=HIDDEN):
 
 def of(recipe, name, place, hidden=HIDDEN):
     """The experiment `place`: a recipe, or "gan", on a set of 28x28 pictures."""
-    decay = until(LONGEST["gan" if recipe == "gan" else "dcgan"])
+    decay = gans.until(LONGEST["gan" if recipe == "gan" else "dcgan"])
 
     def run(seed, args):
         images, _ = data.load(name, full=True, data_dir=args.data_dir)
@@ -57,14 +56,9 @@ def long(seed, args):
     """The DCGAN on the 50,000 digits of chapter 3's full run, for about its minutes."""
     images, _ = data.load("mnist", full=True, data_dir=args.data_dir)
     x, held = np.split(data.scale(images, "tanh"), [-gans.HELD])
-    options = dict(batch_size=BATCH, steps=LONG, decay=until(LONGEST["gan"]))
+    options = dict(batch_size=BATCH, steps=LONG, decay=gans.until(LONGEST["gan"]))
     pair = networks(BETTER["mnist"], seed)
     drawn, minutes = gans.trained(gans.averaged, pair, x, seed, **options)
     figures = gans.score(gans.unit(drawn), gans.test_digits(args), gans.unit(held))
     figures["cpu_minutes"] = minutes
     return {f"dcgan.mnist.long.{figure}": value for figure, value in figures.items()}
-
-
-def until(longest):
-    """The decay at step t of a mean that begins short, so as to forget the start."""
-    return lambda t: jnp.minimum(longest, (1 + t) / (10 + t))

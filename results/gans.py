@@ -9,6 +9,7 @@ import math
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
@@ -33,6 +34,11 @@ def averaged(
     figures = gan.train_step(*game, batch, key)
     gan.average(mean, generator, decay)
     return figures
+
+
+def until(longest):
+    """The decay at step t of a mean that begins short, so as to forget the start."""
+    return lambda t: jnp.minimum(longest, (1 + t) / (10 + t))
 
 
 def unit(x):

@@ -247,13 +247,14 @@ LONGER = (
     f"{dcgans.BATCH}, Adam {gans.RATE:g} with b1 0.5; 10,000 samples of the running "
     f"mean of G with decay {dcgans.LONGEST['gan']}"
 )
+MLP, CONV = cgans.KINDS["mlp"], cgans.KINDS["conv"]
 PAIRS = (
     f"10,000 samples, as many of each digit, of the running mean of G; Adam with b1 "
-    f"0.5, batch 64; cgan.Generator() and cgan.Discriminator(), "
-    f"{cgans.KINDS['mlp']['steps']:,} steps, or conv_cgan.Generator() and "
-    f"conv_cgan.Discriminator(), {cgans.KINDS['conv']['steps']:,}; Adam "
-    f"{cgans.KINDS['mlp']['rate']:g}; half of what is not real is real pictures under "
-    f"wrong labels, in .plain none"
+    f"0.5; cgan.Generator() and cgan.Discriminator(), {MLP['steps']:,} steps of batches "
+    f"of {MLP['batch']}, rate {MLP['rate']:g}, decay {MLP['longest']}, or "
+    f"conv_cgan.Generator() and conv_cgan.Discriminator(), {CONV['steps']:,} of "
+    f"{CONV['batch']}, {CONV['rate']:g}, {CONV['longest']}; half of what is not real is "
+    f"real pictures under wrong labels, in .plain none"
 )
 PAPER = (
     f"maxout.Generator() and maxout.Discriminator(), SGD of batches of 100, the "
@@ -352,7 +353,7 @@ EXPERIMENTS = (
     | {
         place: (
             dcgans.of(recipe, name, place),
-            [0, 1, 2] if recipe in ("gan", dcgans.BETTER[name]) else [0],
+            [0, 1, 2],
             "laptop",
             used,
             A_FEW_MINUTES + (DENSE if recipe == "gan" else convolutional(recipe)),
@@ -367,7 +368,7 @@ EXPERIMENTS = (
     | {
         "dcgan.mnist.local": (
             dcgans.of("dropout", "mnist", "dcgan.mnist.local", hidden=0),
-            [0],
+            [0, 1, 2],
             "laptop",
             ALL_DIGITS,
             A_FEW_MINUTES + convolutional("dropout", hidden=0),
