@@ -250,11 +250,11 @@ LONGER = (
 MLP, CONV = cgans.KINDS["mlp"], cgans.KINDS["conv"]
 PAIRS = (
     f"10,000 samples, as many of each digit, of the running mean of G; Adam with b1 "
-    f"0.5; cgan.Generator() and cgan.Discriminator(), {MLP['steps']:,} steps of batches "
-    f"of {MLP['batch']}, rate {MLP['rate']:g}, decay {MLP['longest']}, or "
+    f"0.5; cgan.Generator() and cgan.Discriminator(), {MLP['steps']:,} steps of "
+    f"batches of {MLP['batch']}, rate {MLP['rate']:g}, decay {MLP['longest']}, or "
     f"conv_cgan.Generator() and conv_cgan.Discriminator(), {CONV['steps']:,} of "
-    f"{CONV['batch']}, {CONV['rate']:g}, {CONV['longest']}; half of what is not real is "
-    f"real pictures under wrong labels, in .plain none"
+    f"{CONV['batch']}, {CONV['rate']:g}, {CONV['longest']}; half of what is not real "
+    f"is real pictures under wrong labels, in .plain none"
 )
 PAPER = (
     f"maxout.Generator() and maxout.Discriminator(), SGD of batches of 100, the "
