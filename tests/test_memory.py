@@ -20,19 +20,19 @@ pytestmark = pytest.mark.skipif(not glibc(), reason="acts on Linux with glibc al
 
 KEEP = "from gencourse import memory; print(memory.keep())"
 
-# Computations of some 30 MB, which end as a training step's working memory does.
+# Computations of some 30 MB, which end as a training step's working memory does. A step
+# now and then takes a part of the heap that none has touched before: so the median.
 FAULTS = """
 from gencourse import memory
 kept = memory.keep()
-import resource, jax, jax.numpy as jnp
+import resource, statistics, jax, jax.numpy as jnp
 x = jnp.ones((1200, 1200))
 f = jax.jit(lambda x: (jnp.tanh(x) @ x, x @ x.T, jnp.exp(x), x + 1))
-for _ in range(5):
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     jax.block_until_ready(f(x))
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(10):
-    jax.block_until_ready(f(x))
-print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(kept, statistics.median_low([faults() for _ in range(25)][5:]))
 """
 
 
@@ -93,8 +93,9 @@ def test_training_takes_it_up_by_itself():
 
 def test_the_next_step_finds_the_memory_of_the_last():
     kept, few = run(FAULTS)
-    system, many = run(FAULTS, GENCOURSE_MALLOC="system")
-    assert (kept, system) == ("True", "False")
+    # Left to itself the library learns, in some runs and not in others.
+    anew, many = run(FAULTS, MALLOC_MMAP_THRESHOLD_=str(2**17))
+    assert (kept, anew) == ("True", "False")
     assert int(many) > 5000, "this work asks the system for nothing anew: take another"
     assert 5 * int(few) <= int(many)
-    print(f"page faults: {few} with it, {many} without")
+    print(f"page faults a step: {few} with it, {many} without")
