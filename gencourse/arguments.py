@@ -11,9 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gencourse.given import as_whole
+
 
 def check_arguments(objects, data, batch_size, key, steps, epochs):
-    """(rows in data, steps to do, steps an epoch), or a ValueError."""
+    """(rows in data, rows a step, steps to do, steps an epoch), or a ValueError."""
     if not isinstance(objects, (tuple, list)):
         raise ValueError(
             f"objects is a tuple such as (model, optimizer), in the order that the "
@@ -32,20 +34,19 @@ def check_arguments(objects, data, batch_size, key, steps, epochs):
             f"{jax.tree.map(np.shape, data)}."
         )
     n = sizes.pop()
-    if not isinstance(batch_size, int) or not 1 <= batch_size <= n:
+    batch_size = as_whole("batch_size", batch_size)
+    if batch_size > n:
         raise ValueError(
-            f"batch_size is {batch_size!r} and there are {n} rows of data: "
-            f"it must be a whole number between 1 and {n}."
+            f"batch_size is {batch_size} and there are {n} rows of data: it is a whole "
+            f"number from 1 to {n}."
         )
     if (steps is None) == (epochs is None):
         raise ValueError("Say how long to train: either steps=... or epochs=...")
     per_epoch = n // batch_size
-    steps = steps if epochs is None else epochs * per_epoch
-    if not isinstance(steps, int) or steps < 1:
-        raise ValueError(
-            f"There is no training for {steps!r} steps: give a whole number, 1 or more."
-        )
-    return n, steps, per_epoch
+    if epochs is None:
+        return n, batch_size, as_whole("steps", steps), per_epoch
+    steps = as_whole("epochs", epochs) * per_epoch
+    return n, batch_size, steps, per_epoch
 
 
 def check_step(step, scalars, own):
@@ -85,8 +86,7 @@ def check_saving(save_every, keep):
     for name, value in (("save_every", save_every), ("keep", keep)):
         if value is None and name == "save_every":
             continue
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} is a whole number, 1 or more; given {value!r}.")
+        as_whole(name, value)
 
 
 def describe(step, modules, data, transform, batch_size, key, scalars):

@@ -14,6 +14,7 @@ import numpy as np
 import optax
 from flax import nnx
 
+from gencourse.given import check_numbers
 from gencourse.layers import Conv, ConvTranspose
 from gencourse.looking import in_chunks
 
@@ -58,8 +59,7 @@ class Autoencoder(nnx.Module):
     """An encoder and a decoder with `latent` numbers between them."""
 
     def __init__(self, latent=2, *, rngs: nnx.Rngs):
-        if not isinstance(latent, int) or latent < 1:
-            raise ValueError(f"latent is a whole number from 1; given {latent!r}.")
+        check_numbers(latent=latent)
         self.latent = latent
         self.encoder = Encoder(latent, rngs=rngs)
         self.decoder = Decoder(latent, rngs=rngs)

@@ -26,6 +26,7 @@ from gencourse.given import (
     check_hidden,
     check_labels,
     check_mismatched,
+    check_numbers,
     check_seeds,
     check_sides,
     pair,
@@ -64,10 +65,11 @@ class Generator(nnx.Module):
         draw=jax.random.normal,
         rngs: nnx.Rngs,
     ):
+        check_numbers(latent=latent, classes=classes, embedding=embedding)
+        check_hidden(hidden)
         self.latent, self.shape, self.classes = latent, tuple(shape), classes
         self.last, self.draw, self.embedding = last, draw, embedding
         self.embed = _embed(classes, embedding, label_init, rngs)
-        check_hidden(hidden)
         widths = (latent + embedding, *hidden)
         self.hidden = nnx.List(_dense(widths, init, rngs))
         self.norms = nnx.List(norm(width, rngs=rngs) for width in hidden[1:])
@@ -112,9 +114,10 @@ class Discriminator(nnx.Module):
         label_init=STANDARD,
         rngs: nnx.Rngs,
     ):
+        check_numbers(classes=classes, embedding=embedding)
+        check_hidden(hidden)
         self.classes, self.embedding = classes, embedding
         self.embed = _embed(classes, embedding, label_init, rngs)
-        check_hidden(hidden)
         self.shape = tuple(shape)
         widths = (int(np.prod(shape)) + embedding, *hidden)
         self.hidden = nnx.List(_dense(widths, init, rngs))

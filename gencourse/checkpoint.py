@@ -27,6 +27,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from gencourse.given import as_whole
+
 ABANDONED = 24 * 3600  # seconds after which no write is still going on
 
 
@@ -66,15 +68,12 @@ def save(folder, step, objects, *, key=None, history=None, run=None, keep=3):
     """
     import orbax.checkpoint as ocp
 
-    if not isinstance(keep, int) or keep < 1:
-        raise ValueError(f"keep is a whole number, 1 or more; given {keep!r}.")
-    whole = isinstance(step, int | np.integer) and not isinstance(step, bool)
-    if not whole or step < 0:
-        raise ValueError(f"step is a whole number, 0 or more; given {step!r}.")
+    as_whole("keep", keep)
+    step = as_whole("step", step, least=0)
     folder = _absolute(folder)
     check(folder, objects, run)
     table, arrays = _contents(objects, history or {}, key)
-    record = {"step": int(step), "arrays": table, "run": _as_json(run)}
+    record = {"step": step, "arrays": table, "run": _as_json(run)}
     folder.mkdir(parents=True, exist_ok=True)
     _sweep(folder)
     place = folder / str(step)

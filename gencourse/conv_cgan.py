@@ -19,7 +19,7 @@ from flax import nnx
 from gencourse.cgan import join, one_hot
 from gencourse.dcgan import _dense, _norm, stages
 from gencourse.gan import LEAKY
-from gencourse.given import check_sides
+from gencourse.given import check_numbers, check_sides
 from gencourse.layers import Conv, ConvTranspose, Dropout
 
 
@@ -44,6 +44,7 @@ class Generator(nnx.Module):
         rngs: nnx.Rngs,
     ):
         start, widths = stages(shape, width)
+        check_numbers(latent=latent, classes=classes, kernel=kernel)
         self.latent, self.draw = latent, draw
         self.classes = self.embedding = classes
         self.first = (start, start, widths[-1])
@@ -95,6 +96,7 @@ class Discriminator(nnx.Module):
         rngs: nnx.Rngs,
     ):
         start, widths = stages(shape, width)
+        check_numbers(classes=classes, kernel=kernel)
         self.shape, self.classes, self.embedding = tuple(shape), classes, classes
         sizes = list(itertools.pairwise((shape[-1], *widths)))
         options = dict(kernel_size=(kernel, kernel), strides=2, rngs=rngs)

@@ -19,7 +19,7 @@ import numpy as np
 from flax import nnx
 
 from gencourse.gan import LEAKY
-from gencourse.given import check_sides
+from gencourse.given import as_whole, check_numbers, check_sides
 from gencourse.layers import Conv, ConvTranspose, Dropout
 
 
@@ -47,6 +47,7 @@ class Generator(nnx.Module):
         rngs: nnx.Rngs,
     ):
         start, widths = stages(shape, width)
+        check_numbers(latent=latent, kernel=kernel)
         self.latent, self.draw = latent, draw
         self.first = (start, start, widths[-1])
         size = int(np.prod(self.first))
@@ -93,6 +94,7 @@ class Discriminator(nnx.Module):
         rngs: nnx.Rngs,
     ):
         start, widths = stages(shape, width)
+        check_numbers(kernel=kernel)
         self.shape = tuple(shape)
         sizes = list(itertools.pairwise((shape[-1], *widths)))
         options = dict(kernel_size=(kernel, kernel), strides=2, rngs=rngs)
@@ -121,8 +123,7 @@ class Discriminator(nnx.Module):
 
 def _dense(inputs, hidden, rngs, **options):
     """One dense layer of `hidden` units, or none where that is 0."""
-    if not isinstance(hidden, int) or hidden < 0:
-        raise ValueError(f"hidden is a number of units, 0 for none; given {hidden!r}.")
+    hidden = as_whole("hidden, of units,", hidden, least=0)
     return [nnx.Linear(inputs, hidden, rngs=rngs, **options)] if hidden else []
 
 
@@ -133,8 +134,10 @@ def _norm(width, rngs):
 
 def stages(shape, width):
     """(side of the first map, widths of D's maps in turn) for pictures of `shape`."""
-    whole = all(isinstance(n, int) for n in shape)
-    square = whole and len(shape) == 3 and shape[0] == shape[1]
+    check_numbers(width=width)
+    for n in shape:
+        as_whole(f"a side or channels in the shape {tuple(shape)}", n)
+    square = len(shape) == 3 and shape[0] == shape[1]
     for start in (7, 4):
         times = shape[0] // start if square else 0
         if times > 1 and times & (times - 1) == 0 and times * start == shape[0]:

@@ -23,7 +23,7 @@ from flax import nnx
 
 from gencourse import looking
 from gencourse.devices import spread
-from gencourse.given import check_alike, check_seeds
+from gencourse.given import check_alike, check_hidden, check_numbers, check_seeds
 from gencourse.given import check_pictures as check  # fit asks it of all data
 from gencourse.layers import Dropout
 
@@ -49,6 +49,8 @@ class Generator(nnx.Module):
         draw=jax.random.normal,
         rngs: nnx.Rngs,
     ):
+        check_numbers(latent=latent)
+        check_hidden(hidden, least=0)
         self.latent, self.shape = latent, tuple(shape)
         self.activation, self.last, self.draw = activation, last, draw
         widths = (latent, *hidden)
@@ -81,6 +83,7 @@ class Discriminator(nnx.Module):
         dropout=0.0,
         rngs: nnx.Rngs,
     ):
+        check_hidden(hidden, least=0)
         self.activation = activation
         widths = (int(np.prod(shape)), *hidden)
         self.hidden = nnx.List(_dense(widths, rngs))
@@ -222,8 +225,7 @@ def noise(generator, n, key):
 
 def sample(generator, n, key):
     """n new ones (n, *shape), float32, in the range of G's last function."""
-    if not isinstance(n, int) or n < 1:
-        raise ValueError(f"n is a whole number from 1; given {n!r}.")
+    check_numbers(n=n)
     return generate(generator, noise(generator, n, key))
 
 

@@ -1,9 +1,11 @@
-"""What a GAN may be given: pictures, seeds, labels. Each check is a clear ValueError.
+"""What networks may be given: pictures, seeds, labels, numbers; else a ValueError.
 
 JAX itself would take nearly anything: an array is clamped to its last row, an embedding
 answers label 10 of 10 classes with NaN and label -1 with the last row, a one-hot vector
 is then all 0; pixels in another range train, and give poor pictures.
 """
+
+import operator
 
 import jax.numpy as jnp
 import numpy as np
@@ -161,7 +163,31 @@ def check_mismatched(mismatched, y, classes):
         )
 
 
-def check_hidden(hidden):
-    """A ValueError where there is no width."""
-    if not hidden:
-        raise ValueError("hidden is one width or more, such as (256, 512).")
+def check_hidden(hidden, least=1):
+    """A ValueError where `hidden` is not widths, of `least` dense layers or more."""
+    if not isinstance(hidden, (tuple, list)) or len(hidden) < least:
+        raise ValueError(
+            f"hidden is widths of dense layers, such as (256, 512); given {hidden!r}."
+        )
+    for width in hidden:
+        as_whole("a width in hidden", width)
+
+
+def check_numbers(**named):
+    """A ValueError where one of the `named` is no whole number, 1 or more."""
+    for name, value in named.items():
+        as_whole(name, value)
+
+
+def as_whole(name, value, least=1):
+    """`value` as an int; a ValueError where it is no whole number, `least` or more.
+
+    NumPy's whole numbers pass; True and False do not.
+    """
+    try:
+        n = operator.index(value)
+    except TypeError:
+        n = None
+    if n is None or n < least or isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} is a whole number, {least} or more; given {value!r}.")
+    return n

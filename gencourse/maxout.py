@@ -17,7 +17,7 @@ import optax
 from flax import nnx
 
 from gencourse import cgan, gan
-from gencourse.given import check_alike, check_sides, pair
+from gencourse.given import as_whole, check_alike, check_numbers, check_sides, pair
 from gencourse.layers import Dropout
 
 
@@ -59,6 +59,7 @@ class Generator(nnx.Module):
     """
 
     def __init__(self, shape=(28, 28, 1), classes=10, *, dropout=0.5, rngs: nnx.Rngs):
+        check_numbers(classes=classes)
         self.latent, self.draw, self.shape = 100, _uniform, tuple(shape)
         self.classes = self.embedding = classes
         self.of_seed = nnx.Linear(self.latent, 200, **LARGER, rngs=rngs)
@@ -84,6 +85,7 @@ class Discriminator(nnx.Module):
     """Pictures x (B, *shape) with labels y (B,) -> logits (B,), by maxout units."""
 
     def __init__(self, shape=(28, 28, 1), classes=10, *, dropout=0.5, rngs: nnx.Rngs):
+        check_numbers(classes=classes)
         self.shape = tuple(shape)
         self.classes = self.embedding = classes
         self.of_pixels = Maxout(int(np.prod(shape)), 240, pieces=5, rngs=rngs)
@@ -142,8 +144,7 @@ def sgd(steps):
     than 1e-6; the momentum rises from 0.5 to 0.7. `steps` is a whole number, 1 or more;
     else a ValueError.
     """
-    if not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"steps is a whole number, 1 or more; given {steps!r}.")
+    steps = as_whole("steps", steps)
     factor = 1.00004 ** (-288_000 / steps)
     rate = optax.exponential_decay(0.1, 1, factor, end_value=1e-6)
     momentum = optax.linear_schedule(0.5, 0.7, steps)

@@ -128,7 +128,7 @@ def fit(
     """
     jitted = isinstance(step, type(nnx.jit(lambda: None)))
     plain = step.__wrapped__ if jitted else step
-    n, steps, per_epoch = arguments.check_arguments(
+    n, batch_size, steps, per_epoch = arguments.check_arguments(
         objects, data, batch_size, key, steps, epochs
     )
     mesh = make_mesh(devices, batch_size)

@@ -21,6 +21,7 @@ from flax import nnx
 
 from gencourse import autoencoder
 from gencourse.autoencoder import Decoder, Encoder, reconstruction_loss
+from gencourse.given import check_numbers
 from gencourse.looking import in_chunks, still
 
 
@@ -42,8 +43,7 @@ class VAE(nnx.Module):
         likelihood=reconstruction_loss,
         rngs: nnx.Rngs,
     ):
-        if not isinstance(latent, int) or latent < 1:
-            raise ValueError(f"latent is a whole number from 1; given {latent!r}.")
+        check_numbers(latent=latent)
         self.latent = latent
         self.encoder = encoder(2 * latent, rngs=rngs)
         self.decoder = decoder(latent, rngs=rngs)
@@ -116,8 +116,7 @@ def train_step(model, optimizer, batch, key, beta=1.0):
 
 def sample(model, n, key):
     """n new pictures (n, H, W, C), float32 in [0, 1]: codes from N(0, I), decoded."""
-    if not isinstance(n, int) or n < 1:
-        raise ValueError(f"n is a whole number from 1; given {n!r}.")
+    check_numbers(n=n)
     return decode(model, jax.random.normal(key, (n, model.latent)))
 
 

@@ -655,7 +655,7 @@ def test_the_classes_are_those_of_both_networks(pictures):
 
 def test_widths_and_shares_that_cannot_be():
     for network in (cgan.Generator, cgan.Discriminator):
-        with pytest.raises(ValueError, match="one width or more"):
+        with pytest.raises(ValueError, match="hidden is widths of dense layers"):
             network(hidden=(), rngs=nnx.Rngs(0))
     for share in (-0.5, 1.5, float("nan")):
         with pytest.raises(ValueError, match="from 0 to 1"):

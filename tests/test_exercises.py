@@ -99,6 +99,42 @@ def test_a_blank_answer_is_said_to_be_missing(name):
     assert re.search(MISSING, hint(check, entry.get("blank")))
 
 
+PARTS = re.compile(r"checks\.(\w+)\(\[(.+)\]\)")  # of a cell: its check, the parts
+
+
+def parts():
+    """(exercise, which part of its answer, that part's name in the notebook) of all."""
+    for path in SOLUTIONS:
+        chapter = path.stem.split("_", 1)[1]
+        sources = [cell.source for cell in notebooks.read(path).cells if is_check(cell)]
+        for name, given in PARTS.findall("\n".join(sources)):
+            for i, part in enumerate(given.split(", ")):
+                if part != "one_go":  # the notebook's own, no learner's
+                    yield f"{chapter}.{name}", i, part
+
+
+def test_there_are_answers_of_several_parts():
+    assert len({name for name, _, _ in parts()}) > 10
+
+
+@pytest.mark.parametrize("name, i, part", list(parts()))
+def test_the_part_that_is_missing_is_named(name, i, part):
+    check, entry = of(name)
+    answer = list(entry["right"][0])
+    # as the exercise has them: three dots, and a function that has no lines yet
+    answer[i] = blank_of(part) if hasattr(answer[i], "__name__") else ...
+    said = hint(check, answer)
+    assert said.startswith(f"`{part}` is still missing"), said
+
+
+def blank_of(name):
+    def blank(*args, **options):
+        raise NotImplementedError("write your answer in this place")
+
+    blank.__name__ = name
+    return blank
+
+
 def test_exercises_are_fresh():
     notebooks.exercises(check=True)
 

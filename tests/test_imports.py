@@ -30,7 +30,7 @@ TOP = {
         "gencourse.devices",
         "gencourse.memory",
     },
-    "arguments": {"jax", "numpy"},
+    "arguments": {"jax", "numpy", "gencourse.given"},
     "devices": {"jax", "numpy"},
     "memory": set(),
     "given": {"jax", "numpy"},
@@ -38,7 +38,7 @@ TOP = {
     "places": set(),
     "compiled": {"gencourse.places"},
     "convolution": {"jax"},
-    "checkpoint": {"jax", "flax", "numpy"},
+    "checkpoint": {"jax", "flax", "numpy", "gencourse.given"},
     "plot": {"numpy", "matplotlib", "PIL"},
     "metrics": {
         "jax",

@@ -352,9 +352,10 @@ def test_a_failing_step_leaves_the_objects_usable():
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"batch_size": 106}, "between 1 and 105"),
-        ({"batch_size": 0}, "between 1 and 105"),
-        ({"batch_size": 10.0}, "whole number between"),
+        ({"steps": 2, "batch_size": 106}, "from 1 to 105"),
+        ({"steps": 2, "batch_size": 0}, "batch_size is a whole number, 1"),
+        ({"steps": 2, "batch_size": 10.0}, "batch_size is a whole number, 1"),
+        ({"epochs": 0.5}, "epochs is a whole number, 1"),
         ({"steps": 2.5}, "whole number, 1 or more"),
         ({"steps": 2, "data": [1.0, 2.0]}, "data is a list"),
         ({"steps": 0}, "1 or more"),
@@ -367,6 +368,16 @@ def test_a_failing_step_leaves_the_objects_usable():
 def test_what_cannot_be_meant_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
         run(line(), **change)
+
+
+def test_numpys_whole_numbers_train_and_resume_as_pythons_do(tmp_path):
+    histories = [
+        run(line(), resume=tmp_path, **{k: kind(n) for k, n in counts.items()})
+        for kind in (int, np.int64)
+        for counts in [dict(batch_size=10, steps=6, save_every=2, keep=9)]
+    ]
+    np.testing.assert_array_equal(histories[0]["loss"], histories[1]["loss"])
+    assert len(histories[1]["loss"]) == 6
 
 
 def test_one_object_instead_of_a_tuple_is_refused():

@@ -7,11 +7,6 @@ them would give, and where an answer meets one, it says which one.
 
 import numpy as np
 
-MISSING = (
-    "The answer is still missing. Write it in the cell above, run that cell, and then "
-    "this one again."
-)
-
 
 class Wrong(AssertionError):
     """An answer that is not right yet; the message says why. In a notebook only the
@@ -21,6 +16,23 @@ class Wrong(AssertionError):
         return [f"✗ {self}"]
 
 
+class Missing(Wrong):
+    """An answer that is not there yet; `part` names what of it, if it has several."""
+
+    def __init__(self, part=None):
+        part = f"`{part}`" if part and part.isidentifier() else "The answer"
+        super().__init__(
+            f"{part} is still missing. Write it in the cell above, run that cell, and "
+            f"then this one again."
+        )
+
+
+def there(value, part=None):
+    """Hold that a value is given; an exercise has three dots in its place."""
+    if value is ... or value is None:
+        raise Missing(part)
+
+
 def passed(text):
     """Print the tick. Checks end with it."""
     print(f"✓ {text}")
@@ -28,14 +40,13 @@ def passed(text):
 
 def call(function, *args, **kwargs):
     """The result of the learner's function, or `Wrong` where it cannot be called."""
-    if function is ... or function is None:
-        raise Wrong(MISSING)
+    there(function)
     if not callable(function):
         raise Wrong(f"Give the function itself, not {type(function).__name__}.")
     try:
         result = function(*args, **kwargs)
     except NotImplementedError:
-        raise Wrong(MISSING) from None
+        raise Missing(getattr(function, "__name__", None)) from None
     except Wrong:
         raise
     except Exception as error:
@@ -56,8 +67,7 @@ def split(answers, n):
 
 def letter(answer, right, wrong):
     """Hold that a prediction is the `right` letter; `wrong`: the others' hints."""
-    if answer is ... or answer is None:
-        raise Wrong(MISSING)
+    there(answer)
     options = sorted([right, *wrong])
     given = str(answer).strip(" ().").lower()
     if given not in options:

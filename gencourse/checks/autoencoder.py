@@ -7,7 +7,6 @@ from flax import nnx
 
 from gencourse import autoencoder
 from gencourse.checks import (
-    MISSING,
     Wrong,
     call,
     choose,
@@ -15,6 +14,7 @@ from gencourse.checks import (
     numbers,
     passed,
     shape,
+    there,
 )
 from gencourse.metrics.samples import knn_classify, nearest
 
@@ -125,8 +125,7 @@ def floor(answer):
 
 def bug(Decoder):
     """1.4: the decoder whose background stays grey."""
-    if Decoder is ... or Decoder is None:
-        raise Wrong(MISSING)
+    there(Decoder)
     if isinstance(Decoder, nnx.Module):
         raise Wrong("Give the class itself, without brackets: checks.bug(MyDecoder).")
     z = jax.random.normal(jax.random.key(0), (64, 2)) * 20
@@ -364,10 +363,11 @@ def _check_noise(alone, other, width):
 
 def sizes(bce):
     """1.7: the test loss for several sizes of the code."""
-    if bce is ... or bce is None:
-        raise Wrong(MISSING)
-    if not isinstance(bce, dict) or not bce or any(v is ... for v in bce.values()):
-        raise Wrong(MISSING if isinstance(bce, dict) else "Give a dict: size -> loss.")
+    there(bce, "bce")
+    if not isinstance(bce, dict) or not bce:
+        raise Wrong("Give a dict: size -> loss.")
+    for loss in bce.values():
+        there(loss, "bce")
     wanted = [1, 2, 6, 20]
     if set(bce) != set(wanted):
         raise Wrong(f"The sizes should be {wanted}; there are {list(bce)}.")

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 
 from gencourse.checks import (
-    MISSING,
+    Missing,
     Wrong,
     call,
     close,
@@ -15,6 +15,7 @@ from gencourse.checks import (
     passed,
     shape,
     split,
+    there,
 )
 
 BY_KEY = (
@@ -131,8 +132,7 @@ def loud(answers):
             f"{results[0]:.4g}. Write down the variance of w1 a1 + w2 a2 + ... for "
             f"both parts; the weights are alike and fall out of the ratio."
         )
-    if even is ... or even is None:
-        raise Wrong(MISSING)
+    there(even, "even")
     even = float(shape(even, (), "one deviation"))
     for value, hint in [
         (1.0, "At deviation 1 the label of 10 numbers has 32% of the seed's loudness."),
@@ -250,6 +250,7 @@ def permutation(response):
 def shuffled(answers):
     """5.4: a loader that mixes up pictures and labels, its symptom and its cure."""
     symptom, shuffle = split(answers, 2)
+    there(symptom, "symptom")
     letter(
         symptom,
         "b",
@@ -457,8 +458,7 @@ def halved(answers):
     by_sgd, by_adam, change, moved = split(answers, 4)
     _check_moved(moved)
     for given, right, name in ((by_sgd, 0.5, "SGD"), (by_adam, 1.0, "Adam")):
-        if given is ... or given is None:
-            raise Wrong(MISSING)
+        there(given, f"by_{name.lower()}")
         value = float(shape(given, (), f"the ratio for {name}"))
         if abs(value - right) < 0.01:
             continue
@@ -474,6 +474,7 @@ def halved(answers):
         if abs(value - 0.25) < 0.01:
             raise Wrong(f"{name}: a quarter? The gradient comes in once, not squared.")
         raise Wrong(f"{name}: not {value:g}. `moved` tells you.")
+    there(change, "change")
     letter(
         change,
         "c",
@@ -546,11 +547,12 @@ def out_of_range(answers):
     """5.7: what JAX makes of label 10 of 10, and a check that says so."""
     by_index, by_embed, by_one_hot, checked = split(answers, 4)
     words = {"a": "an error", "b": "the last row", "c": "NaN", "d": "zeros"}
-    for given, right, what in [
-        (by_index, "b", "table[10]"),
-        (by_embed, "c", "nnx.Embed"),
-        (by_one_hot, "d", "nnx.one_hot"),
+    for part, given, right, what in [
+        ("by_index", by_index, "b", "table[10]"),
+        ("by_embed", by_embed, "c", "nnx.Embed"),
+        ("by_one_hot", by_one_hot, "d", "nnx.one_hot"),
     ]:
+        there(given, part)
         wrong = {
             other: f"{what}: not {words[other]}. Run it and look."
             for other in words
@@ -582,7 +584,7 @@ def _check_refused(checked, bad, name):
     try:
         result = checked(bad, 10)
     except NotImplementedError:
-        raise Wrong(MISSING) from None
+        raise Missing("checked") from None
     except ValueError as error:
         if not str(error).strip():
             raise Wrong(

@@ -17,7 +17,7 @@ from jax import lax
 
 from gencourse import dcgan, gan
 from gencourse.checks import (
-    MISSING,
+    Missing,
     Wrong,
     call,
     close,
@@ -26,6 +26,7 @@ from gencourse.checks import (
     passed,
     shape,
     split,
+    there,
 )
 
 
@@ -499,6 +500,7 @@ def _check_turned(result, w):
 def pictures(answers):
     """4.3: one range for real ones and fakes, there and back."""
     seen, last, scale, unscale = split(answers, 4)
+    there(seen, "seen")
     letter(
         seen,
         "b",
@@ -874,6 +876,7 @@ def _check_up(up):
 def mode(answers):
     """4.5: what a BatchNorm in the wrong mode does, and sampling in the right one."""
     alone, moved, still = split(answers, 3)
+    there(alone, "alone")
     letter(
         alone,
         "c",
@@ -887,6 +890,7 @@ def mode(answers):
         },
     )
     start = "One alone: right. What moves: "
+    there(moved, "moved")
     try:
         letter(
             moved,
@@ -900,8 +904,10 @@ def mode(answers):
                 "note down in training, batch by batch?",
             },
         )
+    except Missing:
+        raise
     except Wrong as wrong:
-        raise wrong if str(wrong) == MISSING else Wrong(f"{start}{wrong}") from None
+        raise Wrong(f"{start}{wrong}") from None
     _check_still(still)
     passed(
         "Your pictures depend on their seeds alone, in any company; and G is as it was "
@@ -1186,8 +1192,8 @@ HALF, WHOLE = 12, 30  # steps
 def resume(answers):
     """4.7: stopped after HALF steps, resumed up to WHOLE, with the same bits."""
     first, second, one_go = split(answers, 3)
-    if first is ... or first is None or second is ... or second is None:
-        raise Wrong(MISSING)
+    there(first, "first_half")
+    there(second, "second_half")
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder) / "run"
         _quietly(first, folder)
@@ -1224,11 +1230,11 @@ def _quietly(function, folder):
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             return call(function, folder)
+    except Missing:
+        raise
     except Wrong as wrong:
         said = str(wrong)
-        if said.startswith("It returns nothing") or said == MISSING:
-            if said == MISSING:
-                raise
+        if said.startswith("It returns nothing"):
             return None
         for clue, hint in RESUMED:
             if clue in said:

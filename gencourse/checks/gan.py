@@ -7,7 +7,7 @@ from flax import nnx
 
 from gencourse import gan
 from gencourse.checks import (
-    MISSING,
+    Missing,
     Wrong,
     call,
     close,
@@ -16,13 +16,13 @@ from gencourse.checks import (
     passed,
     shape,
     split,
+    there,
 )
 
 
 def _number(given, wanted, wrong, what, tolerance=2e-3):
     """Hold that a number is the one `wanted`; `wrong`: (value, hint) pairs."""
-    if given is ... or given is None:
-        raise Wrong(MISSING)
+    there(given)
     value = float(shape(given, (), f"one number, {what}"))
     for known, hint in wrong:
         if abs(value - known) <= tolerance * max(1, abs(known)):
@@ -89,7 +89,7 @@ SIGNS = [-1, 1, -1]  # softplus(sign * logit): -1 where the target is 1
 def _three(losses, *logits, finite=True):
     result = call(losses, *logits)
     if isinstance(result, (tuple, list)) and any(r is ... for r in result):
-        raise Wrong(MISSING)
+        raise Missing
     if isinstance(result, (tuple, list)) and {np.shape(r) for r in result} == {(40,)}:
         raise Wrong("One number a picture: each loss is the mean over its batch.")
     result = numbers(result)
@@ -106,8 +106,7 @@ def _three(losses, *logits, finite=True):
 
 
 def _check_order(order):
-    if order is ... or order is None:
-        raise Wrong(MISSING)
+    there(order, "order")
     letters = "".join(c for c in str(order).lower() if c.isalpha())
     if sorted(letters) != list("abcdef"):
         raise Wrong(
@@ -191,7 +190,7 @@ def stop(answer):
     if not isinstance(losses, (tuple, list)) or len(losses) != 2:
         raise Wrong("Return two numbers, D's loss and G's: `return d_loss, g_loss`.")
     if any(v is ... for v in losses):
-        raise Wrong(MISSING)
+        raise Missing
     result = shape(list(map(numbers, losses)), (2,), "D's loss and G's, a number each")
     right = _losses(*networks, batch, z)
     on_real, on_fake, for_g = (float(v) for v in right)
@@ -406,7 +405,7 @@ def _check_terms(terms):
     p, q, width = _curves(1.7)
     result = call(terms, p.copy(), q.copy(), width)
     if isinstance(result, (tuple, list)) and any(r is ... for r in result):
-        raise Wrong(MISSING)
+        raise Missing
     result = numbers(result)
     start = "The belief is right. The terms: "
     if result.shape == ():
@@ -490,6 +489,7 @@ def _check_terms(terms):
 def clipped(answers):
     """3.4: the floor of a loss on clipped logits, its dead places, and the repair."""
     floor, dead, loss = split(answers, 3)
+    there(floor, "floor")
     real_best, fake_best = softplus(-1), softplus(0)
     _number(
         floor,
@@ -536,6 +536,7 @@ def clipped(answers):
         "the lowest loss that D can reach",
         tolerance=5e-3,
     )
+    there(dead, "dead")
     letter(
         dead,
         "c",
@@ -662,8 +663,8 @@ def modes(points):
 def collapse(answers):
     """3.5: as few changes as possible that cure a collapsed generator."""
     cure, generator = split(answers, 2)
-    if cure is ... or cure is None or generator is ... or generator is None:
-        raise Wrong(MISSING)
+    there(cure, "cure")
+    there(generator, "generator")
     changed = _check_settings(cure)
     points = _points(generator, cure)
     found, share = modes(points)
@@ -688,8 +689,7 @@ def _check_settings(cure):
     if not isinstance(cure, dict) or set(cure) != set(BROKEN):
         raise Wrong(f"`cure` is a dict with the four settings {', '.join(BROKEN)}.")
     for name, value in cure.items():
-        if value is ...:
-            raise Wrong(MISSING)
+        there(value, "cure")
         if value not in OPTIONS[name]:
             one, other = OPTIONS[name]
             raise Wrong(f"{name} is {one!r} or {other!r}; not {value!r}.")
@@ -776,6 +776,7 @@ def _advice(cure):
 def seeds(answers):
     """3.6: how long sums and middles of seeds are, and a mix that keeps the length."""
     of_sum, of_middle, mix = split(answers, 3)
+    there(of_sum, "length_of_sum")
     _number(
         of_sum,
         np.sqrt(200),
@@ -789,6 +790,7 @@ def seeds(answers):
         "the length of a sum of two seeds",
         tolerance=0.02,
     )
+    there(of_middle, "length_of_middle")
     _number(
         of_middle,
         np.sqrt(50),
@@ -900,6 +902,7 @@ def _check_mix(mix):
 def slopes(answers):
     """3.7: which losses still teach a G whose fakes D sees through?"""
     dead, slope = split(answers, 2)
+    there(dead, "dead_losses")
     letter(
         dead,
         "c",

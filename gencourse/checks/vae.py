@@ -6,7 +6,18 @@ import numpy as np
 from flax import nnx
 
 from gencourse import vae
-from gencourse.checks import MISSING, Wrong, call, close, numbers, passed, shape
+from gencourse.checks import (
+    Missing,
+    Wrong,
+    call,
+    close,
+    letter,
+    numbers,
+    passed,
+    shape,
+    split,
+    there,
+)
 
 
 def _on_copies(answer, *given):
@@ -307,10 +318,8 @@ def kl(answer):
 
 def averaged(answers):
     """2.3: the symptom of a KL averaged over the latents, and the repaired loss."""
-    symptom, loss = answers if isinstance(answers, (list, tuple)) else (answers, None)
-    if symptom is ... or symptom is None:
-        raise Wrong(MISSING)
-    letter = str(symptom).strip(" ().").lower()
+    symptom, loss = split(answers, 2)
+    there(symptom, "symptom")
     wrong = {
         "a": "Look at the column of the reconstruction: the friend's copies are better "
         "than the chapter's, not worse. That is what hides the mistake.",
@@ -319,10 +328,7 @@ def averaged(answers):
         "d": "Without a gradient the encoder could not have learned to tell pictures "
         "apart. These copies are good: it did.",
     }
-    if letter not in ("b", *wrong):
-        raise Wrong(f"The symptom is one of a, b, c and d, in quotes; not {symptom!r}.")
-    if letter in wrong:
-        raise Wrong(wrong[letter])
+    letter(symptom, "b", wrong)
     for latent in (20, 5):
         _check_loss(loss, latent)
     passed(
@@ -646,10 +652,11 @@ def five_hundred(answer):
 
 def sweep(terms):
     """2.6: reconstruction and KL of models that were trained with several betas."""
-    if terms is ... or terms is None:
-        raise Wrong(MISSING)
-    if not isinstance(terms, dict) or any(v is ... for v in terms.values()):
-        raise Wrong(MISSING if isinstance(terms, dict) else "Give a dict of pairs.")
+    there(terms, "terms")
+    if not isinstance(terms, dict):
+        raise Wrong("Give a dict of pairs.")
+    for pair in terms.values():
+        there(pair, "terms")
     betas = [0.1, 1, 4, 16]
     if set(terms) != set(betas):
         raise Wrong(f"The betas should be {betas}; there are {list(terms)}.")
@@ -678,7 +685,7 @@ def sweep(terms):
 def _pair(beta, given):
     """The two numbers that are stored under a beta."""
     if isinstance(given, (list, tuple)) and any(v is ... for v in given):
-        raise Wrong(MISSING)
+        raise Missing("terms")
     try:
         pair = np.asarray(given, dtype=object)
         two = pair.shape == (2,) and all(np.size(v) == 1 for v in pair)
