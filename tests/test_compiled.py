@@ -101,13 +101,14 @@ def test_what_the_user_has_set_is_respected(own, kept, home, tmp_path):
 
 @pytest.fixture
 def settings():
-    """JAX's settings are this process's own: put them back."""
+    """JAX's settings are this process's own: all tests' folder away, and back."""
     names = (
         "jax_compilation_cache_dir",
         "jax_persistent_cache_min_compile_time_secs",
         "jax_persistent_cache_min_entry_size_bytes",
     )
     before = {name: getattr(jax.config, name) for name in names}
+    jax.config.update("jax_compilation_cache_dir", None)
     yield
     for name, value in before.items():
         jax.config.update(name, value)
