@@ -135,11 +135,10 @@ def _norm(width, rngs):
 def stages(shape, width):
     """(side of the first map, widths of D's maps in turn) for pictures of `shape`."""
     check_numbers(width=width)
-    for n in shape:
-        as_whole(f"a side or channels in the shape {tuple(shape)}", n)
-    square = len(shape) == 3 and shape[0] == shape[1]
+    whole = all(isinstance(n, int | np.integer) and n > 0 for n in shape)
+    square = whole and len(shape) == 3 and shape[0] == shape[1]
     for start in (7, 4):
-        times = shape[0] // start if square else 0
+        times = int(shape[0]) // start if square else 0
         if times > 1 and times & (times - 1) == 0 and times * start == shape[0]:
             return start, [width * 2**i for i in range(times.bit_length() - 1)]
     raise ValueError(
