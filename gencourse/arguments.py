@@ -34,12 +34,7 @@ def check_arguments(objects, data, batch_size, key, steps, epochs):
             f"{jax.tree.map(np.shape, data)}."
         )
     n = sizes.pop()
-    batch_size = as_whole("batch_size", batch_size)
-    if batch_size > n:
-        raise ValueError(
-            f"batch_size is {batch_size} and there are {n} rows of data: it is a whole "
-            f"number from 1 to {n}."
-        )
+    batch_size = as_whole("batch_size", batch_size, most=n, why="the rows of data")
     if (steps is None) == (epochs is None):
         raise ValueError("Say how long to train: either steps=... or epochs=...")
     per_epoch = n // batch_size

@@ -123,7 +123,7 @@ class Discriminator(nnx.Module):
 
 def _dense(inputs, hidden, rngs, **options):
     """One dense layer of `hidden` units, or none where that is 0."""
-    hidden = as_whole("hidden, of units,", hidden, least=0)
+    hidden = as_whole("hidden, in units or 0 for none,", hidden, least=0)
     return [nnx.Linear(inputs, hidden, rngs=rngs, **options)] if hidden else []
 
 

@@ -179,15 +179,20 @@ def check_numbers(**named):
         as_whole(name, value)
 
 
-def as_whole(name, value, least=1):
+def as_whole(name, value, least=1, most=None, why=""):
     """`value` as an int; a ValueError where it is no whole number, `least` or more.
 
-    NumPy's whole numbers pass; True and False do not.
+    NumPy's whole numbers pass; True and False do not. `most`: no more than that, and
+    `why` says what it is.
     """
     try:
         n = operator.index(value)
     except TypeError:
         n = None
-    if n is None or n < least or isinstance(value, (bool, np.bool_)):
-        raise ValueError(f"{name} is a whole number, {least} or more; given {value!r}.")
+    outside = n is None or n < least or (most is not None and n > most)
+    if outside or isinstance(value, (bool, np.bool_)):
+        bounds = f", {least} or more"
+        if most is not None:
+            bounds = f" between {least} and {most}, {why}"
+        raise ValueError(f"{name} is a whole number{bounds}; given {value!r}.")
     return n

@@ -69,7 +69,7 @@ def test_every_width_is_looked_at(network):
 @pytest.mark.parametrize("network", DOUBLED, ids=name)
 def test_hidden_units_and_the_shape_are_looked_at(network):
     for wrong in (-1, 2.5, None):
-        with pytest.raises(ValueError, match="hidden, of units, is a whole number, 0"):
+        with pytest.raises(ValueError, match="0 for none, is a whole number, 0 or"):
             network(**SMALL, hidden=wrong, rngs=nnx.Rngs(0))
     for shape in ((8, 8, 0), (8.0, 8, 1), (8, None, 1)):
         with pytest.raises(ValueError, match=r"4 doubled once or more.*given \("):
