@@ -1,8 +1,8 @@
 """The workloads in Flax NNX: with gencourse's layers and `fit`, or as plain Flax.
 
-Both take the networks and steps below, or the chapters' own: chapter 1's, the model and
-the step of chapter 2, and chapter 3's networks, which are Flax's own layers; its step,
-which measures more than the losses, is ours alone.
+The networks are the chapters' own; plain Flax has its own layers in their place. (The
+faces' are below, since chapter 2's have other widths.) The steps are the chapters',
+too. Only a GAN's, which measures more than the losses, has a plain one beside it.
 Plain Flax is a Python loop over the step under `nnx.jit`, on batches cut beforehand.
 """
 
@@ -21,42 +21,41 @@ import optax
 from flax import nnx
 
 from benchmarks.workloads import EPSILON, LAST, MOMENTUM, SLOPE, cut, loop, taken
-from gencourse import autoencoder, faces, gan, layers, vae
+from gencourse import autoencoder, cgan, dcgan, faces, gan, layers, vae
 from gencourse.train import fit
 
 
 class Layers(NamedTuple):
     Conv: Callable
     ConvTranspose: Callable
-    BatchNorm: Callable
     Dropout: Callable
 
 
-def flax_conv(i, o, kernel, strides=1, **options):
-    return nnx.Conv(i, o, kernel, strides=layers._pair(strides), **options)
+def flax_conv(i, o, kernel_size, strides=1, **options):
+    return nnx.Conv(i, o, kernel_size, strides=layers._pair(strides), **options)
 
 
-def flax_conv_transpose(i, o, kernel, strides=1, **options):
-    return nnx.ConvTranspose(i, o, kernel, strides=layers._pair(strides), **options)
+def flax_conv_transpose(i, o, kernel_size, strides=1, **options):
+    strides = layers._pair(strides)
+    return nnx.ConvTranspose(i, o, kernel_size, strides=strides, **options)
 
 
+SMALL = nnx.initializers.normal(0.02)
 LAYERS = {
-    "gencourse": Layers(
-        layers.Conv, layers.ConvTranspose, nnx.BatchNorm, layers.Dropout
-    ),
-    "flax": Layers(flax_conv, flax_conv_transpose, nnx.BatchNorm, nnx.Dropout),
+    "gencourse": Layers(layers.Conv, layers.ConvTranspose, layers.Dropout),
+    "flax": Layers(flax_conv, flax_conv_transpose, nnx.Dropout),
 }
 
 
 @contextlib.contextmanager
-def chapter1_with(made_of):
-    """Chapter 1's networks, made of other layers while this lasts."""
-    before = autoencoder.Conv, autoencoder.ConvTranspose
+def chapter_with(module, made_of):
+    """A chapter's networks are made of other layers while this lasts."""
+    before = {k: v for k, v in vars(module).items() if k in made_of._fields}
     try:
-        autoencoder.Conv, autoencoder.ConvTranspose = made_of[:2]
-        yield autoencoder
+        vars(module).update({name: getattr(made_of, name) for name in before})
+        yield
     finally:
-        autoencoder.Conv, autoencoder.ConvTranspose = before
+        vars(module).update(before)
 
 
 # --- networks ------------------------------------------------------------------
@@ -74,7 +73,7 @@ class Encoder(nnx.Module):
         self.convs = nnx.List(
             made_of.Conv(i, o, (3, 3), strides=2, rngs=rngs) for i, o in sizes
         )
-        self.norms = nnx.List(norm(made_of, o, rngs) for _, o in sizes)
+        self.norms = nnx.List(norm(o, rngs) for _, o in sizes)
         self.out = nnx.Linear(w.start**2 * w.down[-1], out, rngs=rngs)
 
     def __call__(self, x):
@@ -89,12 +88,12 @@ class Decoder(nnx.Module):
     def __init__(self, w, latent, *, made_of, rngs: nnx.Rngs):
         self.first = (w.start, w.start, w.up[0])
         self.dense = nnx.Linear(latent, int(np.prod(self.first)), rngs=rngs)
-        self.norm = norm(made_of, self.dense.out_features, rngs)
+        self.norm = norm(self.dense.out_features, rngs)
         sizes = list(itertools.pairwise((w.up[0], *w.up)))
         self.convs = nnx.List(
             made_of.ConvTranspose(i, o, (3, 3), strides=2, rngs=rngs) for i, o in sizes
         )
-        self.norms = nnx.List(norm(made_of, o, rngs) for _, o in sizes)
+        self.norms = nnx.List(norm(o, rngs) for _, o in sizes)
         self.pixels = made_of.Conv(w.up[-1], w.shape[-1], (3, 3), rngs=rngs)
 
     def __call__(self, z):
@@ -105,114 +104,42 @@ class Decoder(nnx.Module):
         return self.pixels(x)  # (B, H, W, 3)
 
 
-class ConvGenerator(nnx.Module):
-    """z (B, latent) -> pictures (B, H, W, C) in [-1, 1]."""
-
-    def __init__(self, w, made_of, *, rngs: nnx.Rngs):
-        self.latent = w.latent
-        self.first = (w.start, w.start, w.up[0])
-        size = int(np.prod(self.first))
-        self.dense = nnx.Linear(w.latent, size, use_bias=False, rngs=rngs)
-        self.norm = norm(made_of, size, rngs)
-        sizes = list(itertools.pairwise(w.up))
-        self.convs = nnx.List(
-            made_of.ConvTranspose(i, o, (4, 4), strides=2, use_bias=False, rngs=rngs)
-            for i, o in sizes
-        )
-        self.norms = nnx.List(norm(made_of, o, rngs) for _, o in sizes)
-        self.pixels = made_of.ConvTranspose(
-            w.up[-1], w.shape[-1], (4, 4), strides=2, rngs=rngs
-        )
-
-    def __call__(self, z):
-        x = leaky(self.norm(self.dense(z)))
-        x = x.reshape(len(x), *self.first)  # (B, start, start, C)
-        for conv, batch_norm in zip(self.convs, self.norms, strict=True):
-            x = leaky(batch_norm(conv(x)))  # (B, 2 * H, 2 * W, C)
-        return jnp.tanh(self.pixels(x))  # (B, 2 * H, 2 * W, C)
-
-
-class ConvDiscriminator(nnx.Module):
-    """Pictures (B, H, W, C) -> logits (B, 1): how real they look."""
-
-    def __init__(self, w, made_of, *, rngs: nnx.Rngs):
-        sizes = itertools.pairwise((w.shape[-1], *w.down))
-        self.convs = nnx.List(
-            made_of.Conv(i, o, (4, 4), strides=2, rngs=rngs) for i, o in sizes
-        )
-        self.dropout = made_of.Dropout(0.3)
-        side = w.shape[0] // 2 ** len(w.down)
-        self.verdict = nnx.Linear(side**2 * w.down[-1], 1, rngs=rngs)
-
-    def __call__(self, x, *, key):
-        keys = jax.random.split(key, len(self.convs))
-        for conv, mask_key in zip(self.convs, keys, strict=True):
-            x = self.dropout(leaky(conv(x)), rngs=mask_key)  # (B, H / 2, W / 2, C)
-        return self.verdict(x.reshape(len(x), -1))  # (B, 1)
-
-
-class Conditional(nnx.Module):
-    """A network that is told the class too: (B, C) and labels (B,) -> what it gives."""
-
-    def __init__(self, body, *, rngs: nnx.Rngs):
-        init = nnx.initializers.normal(0.02)
-        self.embed = nnx.Embed(10, 10, embedding_init=init, rngs=rngs)
-        self.body = body
-
-    @property
-    def latent(self):
-        return self.body.latent
-
-    def __call__(self, x, labels, **key):
-        return self.body(jnp.concatenate([x, self.embed(labels)], axis=1), **key)
-
-
-def small(i, o, rngs):
-    return nnx.Linear(i, o, kernel_init=nnx.initializers.normal(0.02), rngs=rngs)
-
-
-class ConditionalGenerator(nnx.Module):
-    """z and a class's embedding (B, 110) -> pictures (B, 784) in [-1, 1]."""
-
-    def __init__(self, w, made_of, *, rngs: nnx.Rngs):
-        self.latent = w.latent
-        sizes = list(itertools.pairwise((w.latent + 10, *w.up)))
-        self.hidden = nnx.List(small(i, o, rngs) for i, o in sizes)
-        self.norms = nnx.List(norm(made_of, o, rngs) for _, o in sizes[1:])
-        self.pixels = small(w.up[-1], w.shape[0], rngs)
-
-    def __call__(self, z):
-        first, *others = self.hidden
-        z = leaky(first(z))  # (B, 128)
-        for dense, batch_norm in zip(others, self.norms, strict=True):
-            z = leaky(batch_norm(dense(z)))  # (B, C)
-        return jnp.tanh(self.pixels(z))  # (B, 784)
-
-
-class ConditionalDiscriminator(nnx.Module):
-    """A picture and a class's embedding (B, 794) -> logits (B, 1)."""
-
-    def __init__(self, w, made_of, *, rngs: nnx.Rngs):
-        sizes = itertools.pairwise((w.shape[0] + 10, *w.down))
-        self.hidden = nnx.List(small(i, o, rngs) for i, o in sizes)
-        self.dropout = made_of.Dropout(0.4)
-        self.verdict = small(w.down[-1], 1, rngs)
-
-    def __call__(self, x, *, key):
-        first, *others = self.hidden
-        x = leaky(first(x))  # (B, 512)
-        keys = jax.random.split(key, len(others))
-        for dense, mask_key in zip(others, keys, strict=True):
-            x = self.dropout(leaky(dense(x)), rngs=mask_key)  # (B, 512)
-        return self.verdict(x)  # (B, 1)
-
-
-def norm(made_of, features, rngs):
+def norm(features, rngs):
     options = {"momentum": MOMENTUM, "epsilon": EPSILON, "rngs": rngs}
-    return made_of.BatchNorm(features, use_running_average=False, **options)
+    return nnx.BatchNorm(features, use_running_average=False, **options)
 
 
 # --- steps ---------------------------------------------------------------------
+
+
+@nnx.jit
+def plain_gan_step(generator, discriminator, g_optimizer, d_optimizer, batch, key):
+    """What `gan.train_step` and `cgan.train_step` do to the networks, and the two
+    losses alone.
+
+    batch: pictures, or pictures and labels. One z for both updates: the compiler finds
+    that the fakes are wanted twice.
+    """
+    x, *labels = batch if isinstance(batch, tuple) else (batch,)
+    z_key, *keys = jax.random.split(key, 4)
+    z = jax.random.normal(z_key, (len(x), generator.latent))
+    fake = generator(z, *labels)
+
+    def d_loss_fn(discriminator):
+        on_real = discriminator(x, *labels, key=keys[0])
+        on_fake = discriminator(fake, *labels, key=keys[1])
+        return cross_entropy(on_real, 1) + cross_entropy(on_fake, 0)
+
+    d_loss, grads = nnx.value_and_grad(d_loss_fn)(discriminator)
+    d_optimizer.update(discriminator, grads)
+
+    def g_loss_fn(generator, discriminator):
+        fake = generator(z, *labels)
+        return cross_entropy(discriminator(fake, *labels, key=keys[2]), 1)
+
+    g_loss, grads = nnx.value_and_grad(g_loss_fn)(generator, discriminator)
+    g_optimizer.update(generator, grads)
+    return {"d_loss": d_loss, "g_loss": g_loss}
 
 
 def cross_entropy(logits, target):
@@ -221,78 +148,15 @@ def cross_entropy(logits, target):
     ).mean()
 
 
-@nnx.jit
-def gan_step(generator, discriminator, g_optimizer, d_optimizer, batch, key):
-    """The discriminator's step, then the generator's, each with its own noise.
-
-    batch: pictures, float32 in [-1, 1], in a tuple, with labels (B,) or without. With
-    labels the discriminator's two terms are averaged, else added.
-    """
-    real, *labels = batch
-    d_key, g_key, *keys = jax.random.split(key, 5)
-
-    def wishes(key):
-        z_key, label_key = jax.random.split(key)
-        z = jax.random.normal(z_key, (len(real), generator.latent))
-        return z, [jax.random.randint(label_key, a.shape, 0, 10) for a in labels]
-
-    z, wanted = wishes(d_key)
-    fake = generator(z, *wanted)
-
-    def d_loss_fn(discriminator):
-        on_real = discriminator(real, *labels, key=keys[0])
-        on_fake = discriminator(fake, *wanted, key=keys[1])
-        terms = cross_entropy(on_real, 1), cross_entropy(on_fake, 0)
-        return sum(terms) / (2 if labels else 1)
-
-    d_loss, grads = nnx.value_and_grad(d_loss_fn)(discriminator)
-    d_optimizer.update(discriminator, grads)
-
-    z2, wanted2 = wishes(g_key)
-
-    def g_loss_fn(generator, discriminator):
-        fake = generator(z2, *wanted2)
-        return cross_entropy(discriminator(fake, *wanted2, key=keys[2]), 1)
-
-    g_loss, grads = nnx.value_and_grad(g_loss_fn)(generator, discriminator)
-    g_optimizer.update(generator, grads)
-    return {"d_loss": d_loss, "g_loss": g_loss}
-
-
-@nnx.jit
-def chapter3_step(generator, discriminator, g_optimizer, d_optimizer, batch, key):
-    """What `gan.train_step` does to the networks, and the two losses alone.
-
-    One z for both updates: the compiler finds that the fakes are wanted twice.
-    """
-    z_key, *_ = jax.random.split(key, 4)
-    z = jax.random.normal(z_key, (len(batch), generator.latent))
-    fake = generator(z)
-
-    def d_loss_fn(discriminator):
-        on_real, on_fake = discriminator(batch), discriminator(fake)
-        return cross_entropy(on_real, 1) + cross_entropy(on_fake, 0)
-
-    d_loss, grads = nnx.value_and_grad(d_loss_fn)(discriminator)
-    d_optimizer.update(discriminator, grads)
-
-    def g_loss_fn(generator, discriminator):
-        return cross_entropy(discriminator(generator(z)), 1)
-
-    g_loss, grads = nnx.value_and_grad(g_loss_fn)(generator, discriminator)
-    g_optimizer.update(generator, grads)
-    return {"d_loss": d_loss, "g_loss": g_loss}
-
-
 # --- all together --------------------------------------------------------------
 
 
 def models(w, made_of, rngs):
     """The models of a workload: one, or generator and discriminator."""
     if w.networks == "chapter1":
-        with chapter1_with(made_of) as chapter1:
+        with chapter_with(autoencoder, made_of):
             if w.game == "autoencoder":
-                return (chapter1.Autoencoder(w.latent, rngs=rngs),)
+                return (autoencoder.Autoencoder(w.latent, rngs=rngs),)
             return (vae.VAE(w.latent, rngs=rngs),)
     if w.networks == "faces":
         model = vae.VAE(
@@ -310,17 +174,21 @@ def models(w, made_of, rngs):
         options = dict(activation=leaky, rngs=rngs)
         return generator, gan.Discriminator(w.down, w.shape, **options)
     if w.networks == "conv":
-        generator = ConvGenerator(w, made_of, rngs=rngs)
-        return generator, ConvDiscriminator(w, made_of, rngs=rngs)
-    bodies = (
-        ConditionalGenerator(w, made_of, rngs=rngs),
-        ConditionalDiscriminator(w, made_of, rngs=rngs),
-    )
-    return tuple(Conditional(body, rngs=rngs) for body in bodies)
+        sizes = dict(shape=w.shape, width=w.up[-1], rngs=rngs)
+        with chapter_with(dcgan, made_of):
+            discriminator = dcgan.Discriminator(**sizes, dropout=w.dropout)
+            return dcgan.Generator(**sizes, latent=w.latent), discriminator
+    options = dict(shape=w.shape, init=SMALL, label_init=SMALL, rngs=rngs)
+    with chapter_with(cgan, made_of):
+        discriminator = cgan.Discriminator(w.down, dropout=w.dropout, **options)
+        return cgan.Generator(w.latent, w.up, norm=norm, **options), discriminator
 
 
-STEPS = {"autoencoder": autoencoder.train_step, "vae": vae.train_step, "gan": gan_step}
-CHAPTER3 = {"gencourse": gan.train_step, "flax": chapter3_step}
+GAN_STEPS = {
+    "mlp": gan.train_step,
+    "conv": gan.train_step,
+    "conditional": cgan.train_step,
+}
 
 
 def step_and_objects(implementation, w):
@@ -330,8 +198,15 @@ def step_and_objects(implementation, w):
         nnx.Optimizer(m, optax.adam(w.learning_rate, b1=w.beta1), wrt=nnx.Param)
         for m in made
     ]
-    step = CHAPTER3[implementation] if w.networks == "mlp" else STEPS[w.game]
-    return step, (*made, *optimizers)
+    return step_of(implementation, w), (*made, *optimizers)
+
+
+def step_of(implementation, w):
+    """The chapter's step. Of a GAN it measures more than losses: plain Flax has one
+    that does not."""
+    if w.game != "gan":
+        return {"autoencoder": autoencoder, "vae": vae}[w.game].train_step
+    return plain_gan_step if implementation == "flax" else GAN_STEPS[w.networks]
 
 
 def parameters(objects):

@@ -145,7 +145,7 @@ def conv(w):
             keras.Input(w.shape),
             *each(
                 (w.shape[-1], *w.down),
-                lambda i, o: [half(i, o, 4), leaky(), layers.Dropout(0.3)],
+                lambda i, o: [half(i, o, 4), leaky(), layers.Dropout(w.dropout)],
             ),
             layers.Flatten(),
             dense(side**2 * w.down[-1], 1),
@@ -173,7 +173,9 @@ def conditional(w):
     generator += each(w.up, lambda i, o: [small(o), norm(), leaky()])
     generator += [small(w.shape[0], activation="tanh")]
     discriminator = [small(w.down[0]), leaky()]
-    discriminator += each(w.down, lambda i, o: [small(o), leaky(), layers.Dropout(0.4)])
+    discriminator += each(
+        w.down, lambda i, o: [small(o), leaky(), layers.Dropout(w.dropout)]
+    )
     discriminator += [small(1)]
     return told(w.latent, generator), told(w.shape[0], discriminator)
 
@@ -225,56 +227,26 @@ def cross_entropy(logits, target):
 
 
 def gan_step(networks, optimizers, w):
+    """One z for both updates: the fakes are made once, of the labels in the batch, and
+    G's gradient goes back through the same ones."""
     generator, discriminator = networks
     g_optimizer, d_optimizer = optimizers
 
     def call(network, x, labels):
         return network([x, *labels] if labels else x, training=True)
 
-    def wishes(labels):
-        z = tf.random.normal((w.batch, w.latent))
-        return z, [tf.random.uniform(a.shape, 0, 10, tf.int32) for a in labels]
-
     def step(real, *labels):
-        z, wanted = wishes(labels)
-        fake = call(generator, z, wanted)
-        with tf.GradientTape() as tape:
-            on_real = call(discriminator, real, labels)
-            on_fake = call(discriminator, fake, wanted)
-            terms = cross_entropy(on_real, 1.0), cross_entropy(on_fake, 0.0)
-            d_loss = sum(terms) / (2 if labels else 1)
-        weights = discriminator.trainable_weights
-        d_optimizer.apply(tape.gradient(d_loss, weights), weights)
-
-        z, wanted = wishes(labels)
-        with tf.GradientTape() as tape:
-            fake = call(generator, z, wanted)
-            g_loss = cross_entropy(call(discriminator, fake, wanted), 1.0)
-        weights = generator.trainable_weights
-        g_optimizer.apply(tape.gradient(g_loss, weights), weights)
-        return {"d_loss": d_loss, "g_loss": g_loss}
-
-    return step
-
-
-def one_seed_step(networks, optimizers, w):
-    """One z for both updates: the fakes are made once, and G's gradient goes back
-    through the same ones."""
-    generator, discriminator = networks
-    g_optimizer, d_optimizer = optimizers
-
-    def step(real):
         with tf.GradientTape() as g_tape:
-            fake = generator(tf.random.normal((w.batch, w.latent)), training=True)
+            fake = call(generator, tf.random.normal((w.batch, w.latent)), labels)
         with tf.GradientTape() as d_tape:
-            on_real = discriminator(real, training=True)
-            on_fake = discriminator(fake, training=True)
+            on_real = call(discriminator, real, labels)
+            on_fake = call(discriminator, fake, labels)
             d_loss = cross_entropy(on_real, 1.0) + cross_entropy(on_fake, 0.0)
         weights = discriminator.trainable_weights
         d_optimizer.apply(d_tape.gradient(d_loss, weights), weights)
 
         with g_tape:  # it goes on where it was
-            g_loss = cross_entropy(discriminator(fake, training=True), 1.0)
+            g_loss = cross_entropy(call(discriminator, fake, labels), 1.0)
         weights = generator.trainable_weights
         g_optimizer.apply(g_tape.gradient(g_loss, weights), weights)
         return {"d_loss": d_loss, "g_loss": g_loss}
@@ -296,8 +268,7 @@ def build(implementation, w, data):
         adam = keras.optimizers.Adam(w.learning_rate, beta_1=w.beta1, epsilon=1e-8)
         adam.build(weights)
         optimizers.append(adam)
-    of_a_gan = one_seed_step if w.networks == "mlp" else gan_step
-    make = of_a_gan if w.game == "gan" else autoencoder_step
+    make = gan_step if w.game == "gan" else autoencoder_step
     step = make(networks, optimizers, w)
     step = tf.function(step, jit_compile=implementation == "keras_xla")
     batches = [[tf.constant(a) for a in batch] for batch in cut(data, w)]

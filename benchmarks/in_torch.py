@@ -134,7 +134,7 @@ def conv(w):
     discriminator = nn.Sequential(
         *each(
             (w.shape[-1], *w.down),
-            lambda i, o: [half(i, o, 4), leaky(), nn.Dropout(0.3)],
+            lambda i, o: [half(i, o, 4), leaky(), nn.Dropout(w.dropout)],
         ),
         Rows(),
         nn.Linear(side**2 * w.down[-1], 1),
@@ -153,7 +153,7 @@ def conditional(w):
     discriminator = nn.Sequential(
         nn.Linear(w.shape[0] + 10, w.down[0]),
         leaky(),
-        *each(w.down, lambda i, o: [nn.Linear(i, o), leaky(), nn.Dropout(0.4)]),
+        *each(w.down, lambda i, o: [nn.Linear(i, o), leaky(), nn.Dropout(w.dropout)]),
         nn.Linear(w.down[-1], 1),
     )
     return Conditional(generator), Conditional(discriminator)
@@ -222,75 +222,36 @@ def cross_entropy(logits, target):
 
 
 def gan_step(networks, optimizers, w, compiled, frozen=True):
-    generator, discriminator = networks
-    g_optimizer, d_optimizer = optimizers
-
-    def wishes(real, labels):
-        z = torch.randn(len(real), w.latent, device=real.device)
-        return z, [torch.randint_like(a, 10) for a in labels]
-
-    def d_loss_fn(real, *labels):
-        with torch.no_grad():
-            z, wanted = wishes(real, labels)
-            fake = generator(z, *wanted)
-        on_real = discriminator(real, *labels)
-        on_fake = discriminator(fake, *wanted)
-        terms = cross_entropy(on_real, 1.0), cross_entropy(on_fake, 0.0)
-        return sum(terms) / (2 if labels else 1)
-
-    def g_loss_fn(real, *labels):
-        z, wanted = wishes(real, labels)
-        return cross_entropy(discriminator(generator(z, *wanted), *wanted), 1.0)
-
-    if compiled:
-        d_loss_fn, g_loss_fn = torch.compile(d_loss_fn), torch.compile(g_loss_fn)
-
-    def step(*batch):
-        d_optimizer.zero_grad()
-        d_loss = d_loss_fn(*batch)
-        d_loss.backward()
-        d_optimizer.step()
-
-        discriminator.requires_grad_(not frozen)
-        g_optimizer.zero_grad()
-        g_loss = g_loss_fn(*batch)
-        g_loss.backward()
-        g_optimizer.step()
-        discriminator.requires_grad_(True)
-        return {"d_loss": d_loss.detach(), "g_loss": g_loss.detach()}
-
-    return step
-
-
-def one_seed_step(networks, optimizers, w, compiled, frozen=True):
     """One z for both updates, as in PyTorch's DCGAN tutorial: the fakes are made once,
-    D sees them detached, and G's gradient goes back through the same ones."""
+    of the labels in the batch, D sees them detached, and G's gradient goes back through
+    the same ones."""
     generator, discriminator = networks
     g_optimizer, d_optimizer = optimizers
 
-    def make(real):
-        return generator(torch.randn(len(real), w.latent, device=real.device))
+    def make(real, *labels):
+        z = torch.randn(len(real), w.latent, device=real.device)
+        return generator(z, *labels)
 
-    def d_loss_fn(real, fake):
-        on_real, on_fake = discriminator(real), discriminator(fake)
+    def d_loss_fn(real, fake, *labels):
+        on_real, on_fake = discriminator(real, *labels), discriminator(fake, *labels)
         return cross_entropy(on_real, 1.0) + cross_entropy(on_fake, 0.0)
 
-    def g_loss_fn(fake):
-        return cross_entropy(discriminator(fake), 1.0)
+    def g_loss_fn(fake, *labels):
+        return cross_entropy(discriminator(fake, *labels), 1.0)
 
     if compiled:
         make, d_loss_fn, g_loss_fn = map(torch.compile, (make, d_loss_fn, g_loss_fn))
 
-    def step(real):
-        fake = make(real)
+    def step(real, *labels):
+        fake = make(real, *labels)
         d_optimizer.zero_grad()
-        d_loss = d_loss_fn(real, fake.detach())
+        d_loss = d_loss_fn(real, fake.detach(), *labels)
         d_loss.backward()
         d_optimizer.step()
 
         discriminator.requires_grad_(not frozen)
         g_optimizer.zero_grad()
-        g_loss = g_loss_fn(fake)
+        g_loss = g_loss_fn(fake, *labels)
         g_loss.backward()
         g_optimizer.step()
         discriminator.requires_grad_(True)
@@ -318,8 +279,7 @@ def build(implementation, w, data):
     optimizers = [
         torch.optim.Adam(p, lr=w.learning_rate, betas=betas, fused=fused) for p in owned
     ]
-    of_a_gan = one_seed_step if w.networks == "mlp" else gan_step
-    make = of_a_gan if w.game == "gan" else autoencoder_step
+    make = gan_step if w.game == "gan" else autoencoder_step
     more = {"frozen": bool(fused)} if w.game == "gan" else {}
     compiled = implementation == "torch_compile"
     step = make(networks, optimizers, w, compiled, **more)

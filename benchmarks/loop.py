@@ -50,7 +50,7 @@ def with_adam(model):
 
 def chapter1(implementation):
     """Chapter 1's model, of gencourse's layers or of Flax's own."""
-    with in_flax.chapter1_with(in_flax.LAYERS[implementation]):
+    with in_flax.chapter_with(autoencoder, in_flax.LAYERS[implementation]):
         return with_adam(autoencoder.Autoencoder(2, rngs=nnx.Rngs(0)))
 
 

@@ -35,6 +35,9 @@ class Workload:
     up: tuple[int, ...] = ()
     down: tuple[int, ...] = ()
     start: int = 0  # side of the first feature map of a generator or decoder
+    dropout: float = (
+        0.0  # of a discriminator's layers; the conditional's first has none
+    )
     loss_steps: int = 150  # the losses compared are those of the last of these
 
 
@@ -67,6 +70,7 @@ WORKLOADS = {
             up=(128, 64),
             down=(64, 128),
             start=7,
+            dropout=0.3,
             loss_steps=60,
         ),
         Workload(
@@ -79,6 +83,7 @@ WORKLOADS = {
             up=(256, 128, 64),
             down=(64, 128, 256),
             start=4,
+            dropout=0.3,
             loss_steps=60,
         ),
         Workload(
@@ -91,6 +96,7 @@ WORKLOADS = {
             pictures="mnist",
             up=(128, 256, 512, 1024),
             down=(512, 512, 512),
+            dropout=0.4,
         ),
         Workload(
             "vae_faces",
@@ -110,7 +116,8 @@ WORKLOADS = {
 
 
 def find(name):
-    """A workload by name, perhaps with changes: "vae_faces/batch=32/width=2/side=64".
+    """A workload by name, perhaps with changes: "vae_faces/batch=32/width=2/side=64",
+    "dcgan28/dropout=0".
 
     width multiplies the channels, and side is the picture's; both for vae_faces alone,
     whose stages (one halves or doubles the side) are as many as lead to 2x2.
@@ -121,6 +128,8 @@ def find(name):
         key, value = change.split("=")
         if key == "batch":
             w = dataclasses.replace(w, batch=int(value))
+        elif w.dropout and key == "dropout":
+            w = dataclasses.replace(w, dropout=float(value))
         elif w.networks == "faces" and key == "width":
             up, down = ([round(float(value) * c) for c in cs] for cs in (w.up, w.down))
             w = dataclasses.replace(w, up=tuple(up), down=tuple(down))
@@ -152,9 +161,9 @@ def read(path, w):
 
 
 def taken(batch, w):
-    """A batch, a tuple of arrays, as the steps in Flax take it: chapters' own take
-    pictures alone, the others a tuple."""
-    return batch if w.game == "gan" and w.networks != "mlp" else batch[0]
+    """A batch, a tuple of arrays, as the steps in Flax take it: pictures alone, or with
+    their labels."""
+    return batch if w.networks == "conditional" else batch[0]
 
 
 def cut(data, w):

@@ -15,6 +15,8 @@ SMALL = [
     "autoencoder/batch=2",
     "vae_faces/batch=4/width=0.125/side=8",
     "gan_mlp/batch=4",
+    "dcgan28/batch=2/dropout=0",
+    "cgan_mlp/batch=4/dropout=0",
 ]
 PARAMETERS = {"autoencoder": 343_043, "vae": 347_141, "gan_mlp": 1_094_673}
 
@@ -88,6 +90,9 @@ def test_peers_have_as_many_parameters(framework):
 def test_changes_of_a_workload():
     w = workloads.find("vae_faces/batch=32/width=0.5/side=16")
     assert (w.batch, w.shape, w.down, w.up) == (32, (16, 16, 3), (32,) * 3, (32,) * 3)
+    assert workloads.find("cgan_mlp/dropout=0").dropout == 0
+    with pytest.raises(ValueError, match="dropout"):
+        workloads.find("gan_mlp/dropout=0.5")
     with pytest.raises(ValueError, match="width"):
         workloads.find("dcgan28/width=2")
     with pytest.raises(KeyError):

@@ -570,7 +570,9 @@ def test_an_empty_batch_is_refused(pictures):
 
 def test_a_batch_greater_than_the_data_is_refused(pictures):
     objects = with_optimizers(of_pictures())
-    with pytest.raises(ValueError, match="between 1 and 40, the rows of data; given 64"):
+    with pytest.raises(
+        ValueError, match="between 1 and 40, the rows of data; given 64"
+    ):
         fit(gan.train_step, objects, pictures, batch_size=64, steps=2, key=KEY)
 
 
