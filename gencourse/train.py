@@ -21,7 +21,7 @@ import numpy as np
 from flax import nnx
 from tqdm import tqdm
 
-from gencourse import arguments, checkpoint, memory
+from gencourse import arguments, checkpoint, description, memory
 from gencourse.devices import (
     all_or_none,
     check_same,
@@ -143,7 +143,7 @@ def fit(
     done, history = 0, {}
     if resume is not None:
         modules = nnx.iter_modules(tuple(objects))
-        run = arguments.describe(
+        run = description.describe(
             plain, modules, data, transform, batch_size, key, scalars
         )
         with all_or_none(mesh):

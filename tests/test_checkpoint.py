@@ -16,7 +16,7 @@ import optax
 import pytest
 from flax import nnx
 
-from gencourse import arguments, checkpoint, faces, train
+from gencourse import checkpoint, description, faces, train
 from gencourse.train import NotFinite, fit
 from tools import faults
 
@@ -519,13 +519,13 @@ def test_another_process_describes_a_run_in_the_same_words():
         objects = faults.objects()
         rest = np.ones((2, 3)), None, 2, jax.random.key(0), {"weight": 1.0}
         modules = list(nnx.iter_modules(objects))
-        return arguments.describe(cell(), modules, *rest)
+        return description.describe(cell(), modules, *rest)
 
     code = (
         "import test_checkpoint as t, jax, numpy as np; from flax import nnx\n"
         "o = t.faults.objects(); k = jax.random.key(0); one = np.ones((2, 3))\n"
         "m = nnx.iter_modules(o); w = {'weight': 1.0}\n"
-        "print(t.arguments.describe(t.cell(), m, one, None, 2, k, w))"
+        "print(t.description.describe(t.cell(), m, one, None, 2, k, w))"
     )
     here = Path(__file__).parent
     for seed in ("1", "2"):  # of the order of sets
