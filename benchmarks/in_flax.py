@@ -123,7 +123,7 @@ def plain_gan_step(generator, discriminator, g_optimizer, d_optimizer, batch, ke
     x, *labels = batch if isinstance(batch, tuple) else (batch,)
     z_key, *keys = jax.random.split(key, 4)
     z = jax.random.normal(z_key, (len(x), generator.latent))
-    fake = generator(z, *labels)
+    fake = nnx.clone(generator)(z, *labels)  # its BatchNorm learns only once
 
     def d_loss_fn(discriminator):
         on_real = discriminator(x, *labels, key=keys[0])
@@ -170,9 +170,8 @@ def models(w, made_of, rngs):
         )
         return (model,)
     if w.networks == "mlp":
-        generator = gan.Generator(w.latent, w.up, w.shape, activation=leaky, rngs=rngs)
-        options = dict(activation=leaky, rngs=rngs)
-        return generator, gan.Discriminator(w.down, w.shape, **options)
+        generator = gan.Generator(w.latent, w.up, w.shape, rngs=rngs)
+        return generator, gan.Discriminator(w.down, w.shape, rngs=rngs)
     if w.networks == "conv":
         sizes = dict(shape=w.shape, width=w.up[-1], rngs=rngs)
         with chapter_with(dcgan, made_of):
@@ -182,13 +181,6 @@ def models(w, made_of, rngs):
     with chapter_with(cgan, made_of):
         discriminator = cgan.Discriminator(w.down, dropout=w.dropout, **options)
         return cgan.Generator(w.latent, w.up, norm=norm, **options), discriminator
-
-
-GAN_STEPS = {
-    "mlp": gan.train_step,
-    "conv": gan.train_step,
-    "conditional": cgan.train_step,
-}
 
 
 def step_and_objects(implementation, w):
@@ -206,7 +198,9 @@ def step_of(implementation, w):
     that does not."""
     if w.game != "gan":
         return {"autoencoder": autoencoder, "vae": vae}[w.game].train_step
-    return plain_gan_step if implementation == "flax" else GAN_STEPS[w.networks]
+    if implementation == "flax":
+        return plain_gan_step
+    return cgan.train_step if w.networks == "conditional" else gan.train_step
 
 
 def parameters(objects):

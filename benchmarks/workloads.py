@@ -35,9 +35,8 @@ class Workload:
     up: tuple[int, ...] = ()
     down: tuple[int, ...] = ()
     start: int = 0  # side of the first feature map of a generator or decoder
-    dropout: float = (
-        0.0  # of a discriminator's layers; the conditional's first has none
-    )
+    # Of a discriminator's layers; the conditional one has none after its first.
+    dropout: float = 0.0
     loss_steps: int = 150  # the losses compared are those of the last of these
 
 
@@ -119,8 +118,9 @@ def find(name):
     """A workload by name, perhaps with changes: "vae_faces/batch=32/width=2/side=64",
     "dcgan28/dropout=0".
 
-    width multiplies the channels, and side is the picture's; both for vae_faces alone,
-    whose stages (one halves or doubles the side) are as many as lead to 2x2.
+    dropout is for those that have some. width multiplies the channels, and side is the
+    picture's; both for vae_faces alone, whose stages (one halves or doubles the side)
+    are as many as lead to 2x2.
     """
     base, *changes = name.split("/")
     w = dataclasses.replace(WORKLOADS[base], name=name)
@@ -128,7 +128,7 @@ def find(name):
         key, value = change.split("=")
         if key == "batch":
             w = dataclasses.replace(w, batch=int(value))
-        elif w.dropout and key == "dropout":
+        elif WORKLOADS[base].dropout and key == "dropout":
             w = dataclasses.replace(w, dropout=float(value))
         elif w.networks == "faces" and key == "width":
             up, down = ([round(float(value) * c) for c in cs] for cs in (w.up, w.down))

@@ -30,9 +30,11 @@ SMALL = nnx.initializers.normal(0.02)
 NOTES = {"epochs": (5, 10, 20), "rate": 2e-4, "batch": 64}  # 5, then 10 more, and so on
 PAPER_STEPS = 20_000  # of batches of 100; the paper's schedules reach 288,000
 CENTRES, ROUNDS = 10_000, 8
+# The convolutional ones had 4,000 steps at first. A classifier taught by their digits
+# then named 96.95% of the real ones; twice the steps are meant to better that.
 KINDS = {
     "mlp": {"steps": 20_000, "longest": 0.9995, "batch": 64, "rate": 2e-3},
-    "conv": {"steps": 4_000, "longest": 0.998, "batch": 64, "rate": 2e-3},
+    "conv": {"steps": 8_000, "longest": 0.999, "batch": 64, "rate": 2e-3},
 }
 
 
@@ -244,7 +246,7 @@ def taught(pictures, labels, seed, args):
         batch_size=128,
         steps=steps,
         key=jax.random.key(seed),
-        flip=0.0,
+        **classifier.AUGMENT["mnist"],
     )
     x, labels = digits(args, "test")
     still = nnx.view(network, use_running_average=True)

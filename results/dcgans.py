@@ -21,6 +21,7 @@ RECIPES = {
 BETTER = {"mnist": "dropout", "fashion_mnist": "norm"}
 STEPS = {"dropout": 4400, "norm": 4000, "gan": 26_000}
 LONG = 9500  # of the DCGAN
+CIFAR10 = {"width": 64, "norm": True, "dropout": 0.3, "steps": 3500}
 LONGEST = {"dcgan": 0.998, "gan": 0.9995}  # of the mean of G's weights
 
 
@@ -62,3 +63,30 @@ def long(seed, args):
     figures = gans.score(gans.unit(drawn), gans.test_digits(args), gans.unit(held))
     figures["cpu_minutes"] = minutes
     return {f"dcgan.mnist.long.{figure}": value for figure, value in figures.items()}
+
+
+def cifar10(seed, args):
+    """Project 4's networks, in full width, on CIFAR-10: some epochs of its 128, and
+    the rate of its short runs."""
+    images, _ = data.load("cifar10", full=True, data_dir=args.data_dir)
+    test, _ = data.load("cifar10", "test", full=True, data_dir=args.data_dir)
+    sizes = dict(shape=images.shape[1:], width=CIFAR10["width"], rngs=nnx.Rngs(seed))
+    kind = {name: CIFAR10[name] for name in ("norm", "dropout")}
+    pair = dcgan.Generator(**sizes), dcgan.Discriminator(**kind, **sizes)
+    decay = gans.until(LONGEST["dcgan"])
+    options = dict(batch_size=BATCH, steps=CIFAR10["steps"], decay=decay)
+    x = data.scale(images, "tanh")
+    drawn, minutes = gans.trained(gans.averaged, pair, x, seed, **options)
+    figures = gans.judged("cifar10", gans.unit(drawn), data.scale(test, "unit"))
+    figures["cpu_minutes"] = minutes
+    return {f"dcgan.cifar10.{figure}": value for figure, value in figures.items()}
+
+
+def real_cifar10(seed, args):
+    """The same figures of real training pictures, which the judge has met."""
+    images, _ = data.load("cifar10", full=True, data_dir=args.data_dir)
+    test, _ = data.load("cifar10", "test", full=True, data_dir=args.data_dir)
+    chosen = np.random.default_rng(seed).permutation(len(images))[: gans.DRAWN]
+    real, test = (data.scale(a, "unit") for a in (images[chosen], test))
+    figures = gans.judged("cifar10", real, test)
+    return {f"real.cifar10.{figure}": value for figure, value in figures.items()}

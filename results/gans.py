@@ -78,7 +78,7 @@ def digits(x, seed, decay, **how_long):
 
 
 def trained(step, networks, x, seed, **options):
-    """Train `networks` on x by `averaged`; DRAWN pictures (DRAWN, 28, 28, 1) in
+    """Train `networks` on x by `averaged`; DRAWN pictures (DRAWN, *shape) in
     [-1, 1] of the mean of G, and the CPU-minutes, of all threads, that it took."""
     adam = optax.adam(RATE, b1=0.5)
     optimizers = [nnx.Optimizer(a, adam, wrt=nnx.Param) for a in networks]
@@ -118,7 +118,7 @@ def score(drawn, test, held):
 
 
 def judged(name, drawn, test):
-    """What a judge says of pictures (N, 28, 28, 1) in [0, 1], beside real `test` ones.
+    """What a judge says of pictures (N, *shape) in [0, 1], beside real `test` ones.
 
     Its `entropy` is over the judged classes, in nats.
     """

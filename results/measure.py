@@ -247,15 +247,26 @@ LONGER = (
     f"{dcgans.BATCH}, Adam {gans.RATE:g} with b1 0.5; 10,000 samples of the running "
     f"mean of G with decay {dcgans.LONGEST['gan']}"
 )
-MLP, CONV = cgans.KINDS["mlp"], cgans.KINDS["conv"]
-PAIRS = (
-    f"10,000 samples, as many of each digit, of the running mean of G; Adam with b1 "
-    f"0.5; cgan.Generator() and cgan.Discriminator(), {MLP['steps']:,} steps of "
-    f"batches of {MLP['batch']}, rate {MLP['rate']:g}, decay {MLP['longest']}, or "
-    f"conv_cgan.Generator() and conv_cgan.Discriminator(), {CONV['steps']:,} of "
-    f"{CONV['batch']}, {CONV['rate']:g}, {CONV['longest']}; half of what is not real "
-    f"is real pictures under wrong labels, in .plain none"
+PHOTOGRAPHED = (
+    "{steps:,} steps of dcgan.Generator((32, 32, 3), {width}) and dcgan.Discriminator("
+    "(32, 32, 3), {width}, norm={norm}, dropout={dropout}); decay ".format(
+        **dcgans.CIFAR10
+    )
+    + str(dcgans.LONGEST["dcgan"])
 )
+
+
+def of_pairs(kind):
+    module = {"mlp": "cgan", "conv": "conv_cgan"}[kind]
+    return (
+        f"10,000 samples, as many of each digit, of the running mean of G; "
+        f"{module}.Generator() and {module}.Discriminator(), "
+        "{steps:,} steps of batches of {batch}, Adam {rate:g} with b1 0.5, decay "
+        "{longest}; half of what is not real is real pictures under wrong labels, in "
+        ".plain none".format(**cgans.KINDS[kind])
+    )
+
+
 PAPER = (
     f"maxout.Generator() and maxout.Discriminator(), SGD of batches of 100, the "
     f"paper's schedules compressed from 288,000 steps to {cgans.PAPER_STEPS:,}; 10,000 "
@@ -267,6 +278,7 @@ NOTED = (
     "10,000 samples of G after 5, 15 and 35 epochs"
 )
 CLOTHES = "Fashion-MNIST, 60,000 train and 10,000 test"
+PHOTOGRAPHS = "CIFAR-10, 50,000 train and 10,000 test"
 RING = "20,000 points of 8 Gaussians of deviation 0.05 on a ring of radius 1"
 RING_RECIPE = "two hidden layers of 128, batch 256, Adam 1e-3 falling, 20,000 steps"
 KERNEL = "from top to bottom, start of the kernel and compilation included"
@@ -297,6 +309,27 @@ EXPERIMENTS = (
             FULL,
             "embedded weights",
         ),
+        "judge.cifar10": (
+            judge_of("cifar10"),
+            [0],
+            "full",
+            PHOTOGRAPHS,
+            "embedded weights",
+        ),
+        "real.cifar10": (
+            dcgans.real_cifar10,
+            [0, 1, 2],
+            "full",
+            PHOTOGRAPHS,
+            "10,000 real training pictures, which the judge has met, for samples",
+        ),
+        "dcgan.cifar10": (
+            dcgans.cifar10,
+            [0],
+            "laptop",
+            PHOTOGRAPHS,
+            A_FEW_MINUTES + PHOTOGRAPHED,
+        ),
         "judge.mnist": (judge_of("mnist"), [0], "full", ALL_DIGITS, "embedded weights"),
         "gan.mnist": (gans.mnist, [0, 1, 2], "full", DIGITS, GAN_RECIPE),
         "gan.mnist.laptop": (
@@ -315,15 +348,21 @@ EXPERIMENTS = (
         ),
         "gan.ring": (gans.ring, [0, 1, 2], "full", RING, RING_RECIPE),
         "cgan.mnist.notes": (cgans.as_noted, [0, 1, 2], "full", ALL_DIGITS, NOTED),
-        "cgan.mnist.mlp": (cgans.of("mlp"), [0, 1, 2], "full", DIGITS, PAIRS),
+        "cgan.mnist.mlp": (cgans.of("mlp"), [0, 1, 2], "full", DIGITS, of_pairs("mlp")),
         "cgan.mnist.mlp.plain": (
             cgans.of("mlp", mismatched=0.0),
             [0, 1, 2],
             "full",
             DIGITS,
-            PAIRS,
+            of_pairs("mlp"),
         ),
-        "cgan.mnist.conv": (cgans.of("conv"), [0, 1, 2], "full", DIGITS, PAIRS),
+        "cgan.mnist.conv": (
+            cgans.of("conv"),
+            [0, 1, 2],
+            "full",
+            DIGITS,
+            of_pairs("conv"),
+        ),
         "cgan.mnist.paper": (cgans.paper, [0, 1, 2], "full", DIGITS, PAPER),
         "k_means.mnist": (
             cgans.k_means,
