@@ -24,27 +24,36 @@ from gencourse.metrics import judge as judges
 from gencourse.metrics.samples import moments
 from gencourse.train import fit
 
-FLIP = {"fashion_mnist": True, "mnist": False}  # a mirrored 3 is no digit
+# By how many pixels at most a picture is shifted; whether it may be mirrored, which a
+# digit may not.
+AUGMENT = {
+    "fashion_mnist": {"shift": 2, "flip": 1.0},
+    "mnist": {"shift": 2, "flip": 0.0},
+    "cifar10": {"shift": 4, "flip": 1.0},
+}
+FARTHEST = 4
 JUDGES = Path(judges.__file__).parent / "judges"
 
 
-def augment(x, key, flip):
-    """Shift each picture by up to two pixels each way; mirror every second one."""
+def augment(x, key, flip, shift):
+    """Shift each picture by up to `shift` pixels each way; mirror every second one."""
     key_shift, key_flip = jax.random.split(key)
-    corners = jax.random.randint(key_shift, (len(x), 2), 0, 5)
-    padded = jnp.pad(x, ((0, 0), (2, 2), (2, 2), (0, 0)))
+    near, far = FARTHEST - shift, FARTHEST + shift + 1
+    corners = jax.random.randint(key_shift, (len(x), 2), near, far)
+    margin = (FARTHEST, FARTHEST)
+    padded = jnp.pad(x, ((0, 0), margin, margin, (0, 0)))
 
     def cut(picture, corner):
-        return jax.lax.dynamic_slice(picture, (corner[0], corner[1], 0), (28, 28, 1))
+        return jax.lax.dynamic_slice(picture, (corner[0], corner[1], 0), x.shape[1:])
 
     x = jax.vmap(cut)(padded, corners)
     mirrored = jax.random.bernoulli(key_flip, 0.5, (len(x), 1, 1, 1)) & flip
     return jnp.where(mirrored, x[:, :, ::-1], x)
 
 
-def train_step(judge, optimizer, batch, key, flip):
+def train_step(judge, optimizer, batch, key, flip, shift):
     x, labels = batch
-    x = augment(x.astype(jnp.float32) / 255, key, flip > 0)
+    x = augment(x.astype(jnp.float32) / 255, key, flip > 0, shift)
 
     def loss_fn(judge):
         logits = judge(x)
@@ -60,7 +69,8 @@ def train(name, epochs, data_dir):
     images = data.load(name, "train", full=True, data_dir=data_dir)
     steps = epochs * (len(images[0]) // 128)
     rate = optax.cosine_onecycle_schedule(steps, 4e-3)
-    judge = judges.Judge(training=True, rngs=nnx.Rngs(0))
+    shape = images[0].shape[1:]
+    judge = judges.Judge(training=True, shape=shape, rngs=nnx.Rngs(0))
     optimizer = nnx.Optimizer(
         judge, optax.adamw(rate, weight_decay=1e-2), wrt=nnx.Param
     )
@@ -72,7 +82,7 @@ def train(name, epochs, data_dir):
         batch_size=128,
         steps=steps,
         key=jax.random.key(1),
-        flip=float(FLIP[name]),
+        **AUGMENT[name],
     )
     print(f"training accuracy at the end: {history['accuracy'][-400:].mean():.4f}")
     print(f"trained in {time.time() - start:.0f} s")
@@ -83,7 +93,7 @@ def train(name, epochs, data_dir):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("name", choices=sorted(FLIP))
+    parser.add_argument("name", choices=sorted(AUGMENT))
     parser.add_argument("--epochs", type=int, default=16)
     parser.add_argument(
         "--statistics", action="store_true", help="measure anew, without training"

@@ -109,7 +109,6 @@ def score(drawn, test, held):
     width, _ = parzen.choose_bandwidth(held, drawn, WIDTHS)
     nats = parzen.log_likelihood(test, drawn, width)
     return {
-        "digits": figures.pop("classes"),
         **figures,
         "parzen": float(nats.mean()),
         "parzen_error": float(nats.std(ddof=1) / math.sqrt(len(nats))),

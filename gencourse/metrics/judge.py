@@ -1,8 +1,10 @@
 """The judge: a small classifier of real pictures that looks at generated ones.
 
-    x (B, 28, 28, 1) --4 convolutions, mean--> features (B, 64) --> logits (B, 10)
+    x (B, H, W, C) --4 convolutions, mean--> features (B, 64) --> logits (B, 10)
 
-It was trained once, on the full real training set, by `recipes/judge.py`; its
+There is one of digits and one of clothes, 28x28x1, and one of CIFAR-10, 32x32x3.
+
+Each was trained once, on its full real training set, by `recipes/judge.py`; the
 weights come with the package. Three rules keep it worth something. Nothing that it
 scores was trained, chosen or stopped by it. Its own accuracy on real test pictures
 (`accuracy_on_test`) stands beside whatever it says. And it has only ever seen real
@@ -25,20 +27,23 @@ MOMENTS = ("feature_mean", "feature_covariance")
 
 
 class Judge(nnx.Module):
-    """Pictures (B, 28, 28, 1), float in [0, 1] -> logits (B, 10).
+    """Pictures (B, *shape), float in [0, 1] -> logits (B, classes).
 
     With `training=True` its BatchNorms use the batch's statistics and update their
     running ones; otherwise they use the running ones and nothing moves.
     """
 
-    def __init__(self, classes=10, training=False, *, rngs: nnx.Rngs):
+    def __init__(
+        self, classes=10, training=False, *, shape=(28, 28, 1), rngs: nnx.Rngs
+    ):
         def norm(width):
             still = not training
             return nnx.BatchNorm(
                 width, use_running_average=still, momentum=0.9, rngs=rngs
             )
 
-        self.conv1 = Conv(1, 32, (3, 3), use_bias=False, rngs=rngs)
+        self.shape = tuple(shape)
+        self.conv1 = Conv(shape[-1], 32, (3, 3), use_bias=False, rngs=rngs)
         self.norm1 = norm(32)
         self.conv2 = Conv(32, 64, (3, 3), strides=2, use_bias=False, rngs=rngs)
         self.norm2 = norm(64)
@@ -51,10 +56,10 @@ class Judge(nnx.Module):
         self.feature_mean = self.feature_covariance = None  # load_judge gives them
 
     def features(self, x):
-        x = nnx.relu(self.norm1(self.conv1(x)))  # (B, 28, 28, 32)
-        x = nnx.relu(self.norm2(self.conv2(x)))  # (B, 14, 14, 64)
-        x = nnx.relu(self.norm3(self.conv3(x)))  # (B, 14, 14, 64)
-        x = nnx.relu(self.norm4(self.conv4(x)))  # (B, 7, 7, 128)
+        x = nnx.relu(self.norm1(self.conv1(x)))  # (B, H, W, 32)
+        x = nnx.relu(self.norm2(self.conv2(x)))  # (B, H / 2, W / 2, 64)
+        x = nnx.relu(self.norm3(self.conv3(x)))  # (B, H / 2, W / 2, 64)
+        x = nnx.relu(self.norm4(self.conv4(x)))  # (B, H / 4, W / 4, 128)
         x = x.mean(axis=(1, 2))  # (B, 128)
         return nnx.relu(self.squeeze(x))  # (B, 64)
 
@@ -82,9 +87,10 @@ def load_judge(name):
 
 
 def _read_judge(file):
-    judge = Judge(rngs=nnx.Rngs(0))
-    state = nnx.to_flat_state(nnx.state(judge, WEIGHTS))
     with np.load(file) as saved:
+        shape = saved["shape"].tolist() if "shape" in saved else (28, 28, 1)
+        judge = Judge(shape=shape, rngs=nnx.Rngs(0))
+        state = nnx.to_flat_state(nnx.state(judge, WEIGHTS))
         judge.accuracy_on_test = float(saved["accuracy_on_test"])
         for path, variable in state:
             variable[...] = jnp.asarray(saved["/".join(path)], jnp.float32)
@@ -108,6 +114,7 @@ def save_judge(path, judge, accuracy_on_test, moments=()):
     arrays = {"/".join(p): np.asarray(v[...], np.float16) for p, v in state}
     for name, value in zip(MOMENTS, moments, strict=False):
         arrays[name] = np.asarray(value, np.float32)
+    arrays["shape"] = np.array(judge.shape)
     np.savez(path, accuracy_on_test=np.float64(accuracy_on_test), **arrays)
 
 
@@ -115,8 +122,8 @@ def probabilities(judge, images):
     """What the judge thinks: (N, 10), float32, each row sums to 1.
 
     Args:
-      images: (N, 28, 28, 1), or (N, 32, 32, 1) whose margin of 2 is cut off (it is
-        padding); float in [0, 1].
+      images: (N, *judge.shape), float in [0, 1]. For a judge of 28x28x1 also
+        (N, 32, 32, 1), whose margin of 2 is cut off: it is padding.
     """
     return _looked_at(_probabilities, judge, images)
 
@@ -157,11 +164,11 @@ def _features(judge, x):
 
 def _looked_at(f, judge, images):
     shape = np.shape(images)
-    if len(shape) != 4 or shape[1:] not in [(28, 28, 1), (32, 32, 1)]:
-        raise ValueError(
-            f"The judge looks at pictures (N, 28, 28, 1) or (N, 32, 32, 1); "
-            f"given {shape}."
-        )
+    side, padded = judge.shape[0], (32, 32, 1)
+    known = [judge.shape, padded] if judge.shape == (28, 28, 1) else [judge.shape]
+    if len(shape) != 4 or shape[1:] not in known:
+        names = " or ".join(f"(N, {str(one)[1:]}" for one in known)
+        raise ValueError(f"The judge looks at pictures {names}; given {shape}.")
     if not shape[0]:
         raise ValueError("There is no picture for the judge to look at.")
     low, high = float(images.min()), float(images.max())
@@ -170,6 +177,6 @@ def _looked_at(f, judge, images):
             f"The judge looks at floats in [0, 1]; given {images.dtype} in "
             f'[{low:g}, {high:g}]. Scale bytes with data.scale(images, "unit").'
         )
-    margin = (shape[1] - 28) // 2
-    images = images[:, margin : margin + 28, margin : margin + 28]
+    margin = (shape[1] - side) // 2
+    images = images[:, margin : margin + side, margin : margin + side]
     return np.asarray(in_chunks(f, judge, images))
