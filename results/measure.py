@@ -257,7 +257,7 @@ PHOTOGRAPHED = (
 
 
 def of_pairs(kind):
-    module = {"mlp": "cgan", "conv": "conv_cgan"}[kind]
+    module = "cgan" if kind == "mlp" else "conv_cgan"
     return (
         f"10,000 samples, as many of each digit, of the running mean of G; "
         f"{module}.Generator() and {module}.Discriminator(), "
@@ -355,6 +355,13 @@ EXPERIMENTS = (
             "full",
             DIGITS,
             of_pairs("mlp"),
+        ),
+        "cgan.mnist.conv.short": (
+            cgans.of("conv.short"),
+            [0, 1, 2],
+            "full",
+            DIGITS,
+            of_pairs("conv.short"),
         ),
         "cgan.mnist.conv": (
             cgans.of("conv"),
