@@ -35,13 +35,18 @@ def networks(recipe, seed, hidden=HIDDEN):
     return dcgan.Generator(**options), discriminator
 
 
+def both(name, args):
+    """All training and all test pictures of a set, uint8."""
+    options = dict(full=True, data_dir=args.data_dir)
+    return (data.load(name, split, **options)[0] for split in ("train", "test"))
+
+
 def of(recipe, name, place, hidden=HIDDEN):
     """The experiment `place`: a recipe, or "gan", on a set of 28x28 pictures."""
     decay = gans.until(LONGEST["gan" if recipe == "gan" else "dcgan"])
 
     def run(seed, args):
-        images, _ = data.load(name, full=True, data_dir=args.data_dir)
-        test, _ = data.load(name, "test", full=True, data_dir=args.data_dir)
+        images, test = both(name, args)
         x = data.scale(images, "tanh")
         options = dict(batch_size=BATCH, steps=STEPS[recipe], decay=decay)
         pair = networks(recipe, seed, hidden)
@@ -68,8 +73,7 @@ def long(seed, args):
 def cifar10(seed, args):
     """Project 4's networks, in full width, on CIFAR-10: some epochs of its 128, and
     the rate of its short runs."""
-    images, _ = data.load("cifar10", full=True, data_dir=args.data_dir)
-    test, _ = data.load("cifar10", "test", full=True, data_dir=args.data_dir)
+    images, test = both("cifar10", args)
     sizes = dict(shape=images.shape[1:], width=CIFAR10["width"], rngs=nnx.Rngs(seed))
     kind = {name: CIFAR10[name] for name in ("norm", "dropout")}
     pair = dcgan.Generator(**sizes), dcgan.Discriminator(**kind, **sizes)
@@ -84,8 +88,7 @@ def cifar10(seed, args):
 
 def real_cifar10(seed, args):
     """The same figures of real training pictures, which the judge has met."""
-    images, _ = data.load("cifar10", full=True, data_dir=args.data_dir)
-    test, _ = data.load("cifar10", "test", full=True, data_dir=args.data_dir)
+    images, test = both("cifar10", args)
     chosen = np.random.default_rng(seed).permutation(len(images))[: gans.DRAWN]
     real, test = (data.scale(a, "unit") for a in (images[chosen], test))
     figures = gans.judged("cifar10", real, test)
