@@ -228,16 +228,16 @@ A_FEW_MINUTES = (
     f"10,000 samples of the running mean of G; Adam {gans.RATE:g} with b1 0.5, batch "
     f"{dcgans.BATCH}; "
 )
-DENSE = (
-    f"{dcgans.STEPS['gan']:,} steps of gan.Generator() and gan.Discriminator("
-    f"dropout={gans.DROPOUT})"
-)
 
 
-def convolutional(recipe, hidden=dcgans.HIDDEN):
+def game(recipe, hidden=dcgans.HIDDEN, steps=dcgans.STEPS):
+    begin = f"{steps[recipe]:,} steps of "
+    if recipe == "gan":
+        d = f"gan.Discriminator(dropout={gans.DROPOUT})"
+        return f"{begin}gan.Generator() and {d}"
     options = ", ".join(f"{k}={v}" for k, v in dcgans.RECIPES[recipe].items())
     return (
-        f"{dcgans.STEPS[recipe]:,} steps of dcgan.Generator(width=32, hidden={hidden}) "
+        f"{begin}dcgan.Generator(width=32, hidden={hidden}) "
         f"and dcgan.Discriminator(width=32, hidden={hidden}, {options})"
     )
 
@@ -402,7 +402,7 @@ EXPERIMENTS = (
             [0, 1, 2],
             "laptop",
             used,
-            A_FEW_MINUTES + (DENSE if recipe == "gan" else convolutional(recipe)),
+            A_FEW_MINUTES + game(recipe),
         )
         for name, used in (("mnist", ALL_DIGITS), ("fashion_mnist", CLOTHES))
         for recipe, place in (
@@ -417,8 +417,27 @@ EXPERIMENTS = (
             [0, 1, 2],
             "laptop",
             ALL_DIGITS,
-            A_FEW_MINUTES + convolutional("dropout", hidden=0),
+            A_FEW_MINUTES + game("dropout", hidden=0),
         )
+    }
+    | {
+        f"{chapter}.{name}.half_hour": (
+            dcgans.of(
+                recipe,
+                name,
+                f"{chapter}.{name}.half_hour",
+                steps=dcgans.HALF_HOUR,
+                longest=dcgans.LONGER,
+            ),
+            [0],
+            "full",
+            used,
+            A_FEW_MINUTES
+            + game(recipe, steps=dcgans.HALF_HOUR)
+            + f"; decay {dcgans.LONGER[chapter]}",
+        )
+        for name, used in (("mnist", ALL_DIGITS), ("fashion_mnist", CLOTHES))
+        for chapter, recipe in (("gan", "gan"), ("dcgan", dcgans.BETTER[name]))
     }
     | {
         name: (

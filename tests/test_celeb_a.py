@@ -1,5 +1,6 @@
 """CelebA: a tiny one, from original files through TFDS's builder to arrays."""
 
+import functools
 import hashlib
 import io
 import re
@@ -39,6 +40,7 @@ def rows(values, *heading):
     return "\n".join([*heading, *lines, ""]).encode()
 
 
+@functools.cache  # a ZIP holds the time at which it was made
 def contents():
     """{original file: content}."""
     buffer = io.BytesIO()
