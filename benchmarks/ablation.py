@@ -23,9 +23,16 @@ from benchmarks.compare import markdown, rounded  # noqa: E402
 
 RESULTS, NOTES = driver.HERE / "ablation.json", driver.HERE / "NOTES.md"
 BEGIN, END = "<!-- table: ablation.py writes it -->", "<!-- end of gains -->"
-WORKLOADS = ["autoencoder", "dcgan28", "dcgan32", "gan_mlp"]
+WORKLOADS = ["autoencoder", "dcgan28", "dcgan32", "gan_mlp", "cgan_mlp"]
 ROUNDS, SECONDS = 7, 0.4
-MEMORY = "memory kept"
+# What acts on a whole process: the environment and the heaps that take it away.
+OURS = ({}, 0)
+PROCESSES = {
+    "memory kept": ({"GENCOURSE_MALLOC": "system"}, 0),
+    "heaps: three for one": ({}, 1),
+    "heaps: three for eight": ({}, 8),
+}
+PROCESS_ROUNDS = 5
 
 
 def variants():
@@ -156,9 +163,9 @@ def in_this_process(name):
 
     w = find(name)
     restore, ways = variants()
-    if w.networks == "mlp":
+    if w.networks in ("mlp", "conditional"):
         ways = {k: v for k, v in ways.items() if k == "all" or "YNN" in k or "XLA" in k}
-    if w.game != "gan" or "mlp" in w.networks:
+    if not w.dropout:
         ways.pop("dropout from bytes", None)
     runs = {}
     for way, take_away in ways.items():
@@ -177,16 +184,36 @@ def in_this_process(name):
     return {"seconds_a_step": statistics.median(whole), "gains": gains}
 
 
-def memory_gain(name):
-    """The time a step with glibc's own ways over that with ours: four processes."""
-    seconds = {"keep": [], "system": []}
-    for kind in ("keep", "system") * 2:
-        env = {**os.environ, "GENCOURSE_MALLOC": kind}
-        command = [sys.executable, __file__, "--time", name]
-        done = subprocess.run(command, env=env, capture_output=True, text=True)
-        done.check_returncode()
-        seconds[kind].append(json.loads(done.stdout.splitlines()[-1]))
-    return sum(seconds["system"]) / sum(seconds["keep"])
+def process_gains(name):
+    """The time a step in a process without each of PROCESSES, over that in one with
+    all of them, the median of the rounds."""
+    seconds = {way: [] for way in ("ours", *PROCESSES)}
+    for i in range(PROCESS_ROUNDS):
+        for way in driver.rotated([*seconds], i):
+            environment, heaps = PROCESSES.get(way, OURS)
+            command = [sys.executable, __file__, "--time", name, "--heaps", str(heaps)]
+            env = {**os.environ, **environment}
+            done = subprocess.run(command, env=env, capture_output=True, text=True)
+            done.check_returncode()
+            seconds[way].append(json.loads(done.stdout.splitlines()[-1]))
+    ours = seconds.pop("ours")
+    return {
+        way: statistics.median(a / b for a, b in zip(found, ours, strict=True))
+        for way, found in seconds.items()
+    }
+
+
+def time_in_this_process(name, heaps):
+    """The seconds of a step as `fit` would run it; with `heaps` heaps if not 0."""
+    from gencourse import memory
+
+    if heaps:
+        memory.SETTINGS[memory.ARENA_MAX] = heaps
+    from benchmarks.workloads import find
+
+    run = bare_loop(find(name), lambda: None)
+    steps = max(1, round(SECONDS / run(3)))
+    return statistics.median(run(steps) for _ in range(5))
 
 
 def table(found):
@@ -203,13 +230,10 @@ def table(found):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--time", metavar="WORKLOAD", help=argparse.SUPPRESS)
+    parser.add_argument("--heaps", type=int, default=0, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.time:
-        from benchmarks.workloads import find
-
-        run = bare_loop(find(args.time), lambda: None)
-        run(3)
-        print(statistics.median(run(5) for _ in range(5)))
+        print(time_in_this_process(args.time, args.heaps))
         return
     found = {
         "machine": driver.machine(),
@@ -220,7 +244,7 @@ def main():
     }
     for name in WORKLOADS:
         result = in_this_process(name)
-        result["gains"] |= {MEMORY: memory_gain(name)}
+        result["gains"] |= process_gains(name)
         found["workloads"][name] = rounded(result)
         print(name, found["workloads"][name])
     RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -14,12 +14,18 @@ import ctypes
 import os
 import sys
 
-# The numbers are those of glibc's <malloc.h>, fixed since long; see mallopt(3).
+# Python's thread and two that compute each find in a heap of their own what they have
+# freed. Measured on two cores: with a single heap dense steps were slower, with eight
+# the convolutional ones (`benchmarks/NOTES.md`).
+HEAPS = 3
+
+ARENA_MAX = -8
+# All numbers are those of glibc's <malloc.h>, fixed since long; see mallopt(3).
 SETTINGS = {
     -4: 0,  # M_MMAP_MAX: take no block from the system directly
     -1: -1,  # M_TRIM_THRESHOLD: give none back from the heap's end
     -2: 64 * 2**20,  # M_TOP_PAD: grow the heap by 64 MB at a time
-    -8: 1,  # M_ARENA_MAX: one heap for all threads, so that each finds what is free
+    ARENA_MAX: HEAPS,  # M_ARENA_MAX
 }
 
 
