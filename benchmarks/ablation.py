@@ -1,9 +1,12 @@
-"""What each means of speed gains: `python benchmarks/ablation.py`.
+"""What each means of speed gains.
+
+    python benchmarks/ablation.py [--part step|process] [WORKLOAD ...]
 
 A workload's step with all of them, and with each taken away, driven in turn in one
 process; a gain is the time without over the time with, the median of the rounds. What
-acts on a whole process (the C library's memory) is measured between two processes.
-Writes ablation.json, and the table in NOTES.md.
+acts on a whole process (the C library's memory) is measured between processes, in turn
+as well. Writes ablation.json, where what is not measured now stays, and the table in
+NOTES.md.
 """
 
 import argparse
@@ -32,7 +35,7 @@ PROCESSES = {
     "heaps: three for one": ({}, 1),
     "heaps: three for eight": ({}, 8),
 }
-PROCESS_ROUNDS = 5
+PROCESS_ROUNDS = 3
 
 
 def variants():
@@ -42,7 +45,7 @@ def variants():
     from jax import lax
 
     from benchmarks import in_flax
-    from gencourse import convolution, train
+    from gencourse import convolution, dispatch
 
     def plain_up(x, w, strides, pads, precision):
         return lax.conv_general_dilated(
@@ -59,7 +62,7 @@ def variants():
         return jax.vjp(down, w)[1](dy)[0]
 
     ours = in_flax.LAYERS["gencourse"]
-    fusion = next(iter(train.CPU_OPTIONS))
+    fusion = next(iter(dispatch.CPU_OPTIONS))
 
     def layers(**others):
         in_flax.LAYERS["gencourse"] = ours._replace(**others)
@@ -72,7 +75,7 @@ def variants():
         (convolution, "_up"): convolution._up,
         (convolution, "_weight_gradient"): convolution._weight_gradient,
         (convolution, "_is_narrow"): convolution._is_narrow,
-        (train, "CPU_OPTIONS"): train.CPU_OPTIONS,
+        (dispatch, "CPU_OPTIONS"): dispatch.CPU_OPTIONS,
     }
 
     def restore():
@@ -92,8 +95,8 @@ def variants():
         ),
         "narrow outputs by taps": change(convolution, "_is_narrow", lambda *_: False),
         "dropout from bytes": functools.partial(layers, Dropout=nnx.Dropout),
-        "XLA's option: ours for the default": change(train, "CPU_OPTIONS", {}),
-        "YNNPACK at all": change(train, "CPU_OPTIONS", {fusion: ""}),
+        "XLA's option: ours for the default": change(dispatch, "CPU_OPTIONS", {}),
+        "YNNPACK at all": change(dispatch, "CPU_OPTIONS", {fusion: ""}),
     }
 
 
@@ -105,7 +108,7 @@ def bare_loop(w, take_away):
 
     from benchmarks import in_flax
     from benchmarks.workloads import taken
-    from gencourse import train
+    from gencourse import dispatch
 
     take_away()
     step, objects = in_flax.step_and_objects("gencourse", w)
@@ -125,7 +128,9 @@ def bare_loop(w, take_away):
         batch += (jax.random.randint(key, (w.batch,), 0, 10),)
     batch = taken(batch, w)
     compiled = (
-        jax.jit(advance, donate_argnums=0, compiler_options=train.CPU_OPTIONS or None)
+        jax.jit(
+            advance, donate_argnums=0, compiler_options=dispatch.CPU_OPTIONS or None
+        )
         .lower(leaves, batch, key)
         .compile()
     )
@@ -158,7 +163,7 @@ def median_dot(n=1024, rounds=20):
 
 
 def in_this_process(name):
-    """Gains of one workload, and the seconds a step with all of them."""
+    """The gains within a step of one workload, and its seconds with all of them."""
     from benchmarks.workloads import find
 
     w = find(name)
@@ -181,7 +186,8 @@ def in_this_process(name):
         way: statistics.median(a / b for a, b in zip(found, whole, strict=True))
         for way, found in times.items()
     }
-    return {"seconds_a_step": statistics.median(whole), "gains": gains}
+    seconds = statistics.median(whole)
+    return {"rounds": ROUNDS, "seconds_a_step": seconds, "gains": gains}
 
 
 def process_gains(name):
@@ -197,10 +203,11 @@ def process_gains(name):
             done.check_returncode()
             seconds[way].append(json.loads(done.stdout.splitlines()[-1]))
     ours = seconds.pop("ours")
-    return {
+    gains = {
         way: statistics.median(a / b for a, b in zip(found, ours, strict=True))
         for way, found in seconds.items()
     }
+    return {"rounds": PROCESS_ROUNDS, "gains": gains}
 
 
 def time_in_this_process(name, heaps):
@@ -217,37 +224,53 @@ def time_in_this_process(name, heaps):
 
 
 def table(found):
-    names = [*found["workloads"]]
-    ways = dict.fromkeys(w for v in found["workloads"].values() for w in v["gains"])
-    lines = []
+    ways = dict.fromkeys(
+        w for f in found.values() for p in f.values() for w in p["gains"]
+    )
+    lines, sittings = [], {}
     for way in ways:
-        gains = (found["workloads"][n]["gains"].get(way) for n in names)
-        lines.append([way, *(f"{g:.2f}" if g else "" for g in gains)])
-    about = f"{found['machine']}, {found['date']}, {found['rounds']} rounds."
-    return markdown(["what", *names], lines) + f"\n\n{about}"
+        gains = (
+            {w: g for p in f.values() for w, g in p["gains"].items()}
+            for f in found.values()
+        )
+        lines.append([way, *(f"{g[way]:.2f}" if way in g else "" for g in gains)])
+    for name, parts in found.items():
+        for part, measured in parts.items():
+            about = f"{measured['machine']}, {measured['date']}"
+            about = f"{part}, {measured['rounds']} rounds; {about}"
+            sittings.setdefault(about, []).append(name)
+    told = "\n".join(
+        f"- {', '.join(names)}: {about}" for about, names in sittings.items()
+    )
+    return markdown(["what", *found], lines) + f"\n\n{told}"
+
+
+PARTS = {"step": in_this_process, "process": process_gains}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("workloads", nargs="*", help=", ".join(WORKLOADS))
+    parser.add_argument("--part", choices=PARTS, help="by default both")
     parser.add_argument("--time", metavar="WORKLOAD", help=argparse.SUPPRESS)
     parser.add_argument("--heaps", type=int, default=0, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.time:
         print(time_in_this_process(args.time, args.heaps))
         return
-    found = {
-        "machine": driver.machine(),
-        "date": datetime.date.today().isoformat(),
-        "rounds": ROUNDS,
-        "command": "python benchmarks/ablation.py",
-        "workloads": {},
-    }
-    for name in WORKLOADS:
-        result = in_this_process(name)
-        result["gains"] |= process_gains(name)
-        found["workloads"][name] = rounded(result)
-        print(name, found["workloads"][name])
-    RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if unknown := set(args.workloads) - set(WORKLOADS):
+        parser.error(f"unknown: {sorted(unknown)}; there are {WORKLOADS}")
+    found = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    for name in args.workloads or WORKLOADS:
+        for part in [args.part] if args.part else PARTS:
+            about = {"machine": driver.machine()}
+            about["date"] = datetime.date.today().isoformat()
+            measured = about | rounded(PARTS[part](name))
+            found.setdefault(name, {})[part] = measured
+            print(name, part, measured, flush=True)
+            found = {w: found[w] for w in WORKLOADS if w in found}
+            text = json.dumps(found, indent=1)
+            RESULTS.write_text(text + "\n", encoding="utf-8")
     driver.publish(NOTES, BEGIN, END, table(found))
 
 

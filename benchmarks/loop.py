@@ -21,7 +21,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from gencourse import autoencoder, train
+from gencourse import autoencoder, dispatch
 from gencourse.train import fit
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
@@ -71,7 +71,7 @@ def by_hand(step, objects, batches):
         metrics = step(*objects, batch, key)
         return jax.tree.leaves(nnx.state(objects)), metrics
 
-    options = train._compiler_options()  # the same as in fit: only the loop differs
+    options = dispatch.compiler_options()  # the same as in fit: only the loop differs
     advance = jax.jit(advance, donate_argnums=0, compiler_options=options)
     carry = [[jnp.copy(leaf) for leaf in leaves]]
     key = jax.random.key(0)

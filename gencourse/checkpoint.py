@@ -1,25 +1,13 @@
-"""Save a training run and read it back. Orbax writes; a checksum has the last word.
+"""Save a training run and read it back: all that a run is, and which run it is.
 
-    folder/400/arrays/        Orbax: networks, optimizers, history and key
-    folder/400/record.json    names and shapes, which run it is, a checksum a file
+    objects, history, key --save--> folder --restore--> the same objects, to the bit
 
-A checkpoint is written as `400.HOST-PID.writing`, named after the machine and the
-process that write it, and renamed once it is whole and on the disk: whoever is stopped
-in the midst leaves an unfinished folder. The next save sweeps it away, unless its
-process lives and may still be writing. The others are not touched. What changes on the
-disk afterwards, be it one bit, the checksums tell. What cannot be read is never deleted
-and never overwritten.
+Orbax writes. How the files come to be whole or not there, and how a changed bit is
+found, is told in `checkpoint_files.py`.
 """
 
-import hashlib
 import json
 import math
-import os
-import platform
-import re
-import shutil
-import time
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -27,13 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from gencourse import checkpoint_files as files
+from gencourse.checkpoint_files import Damaged
 from gencourse.given import as_whole
-
-ABANDONED = 24 * 3600  # seconds after which no write is still going on
-
-
-class Damaged(OSError):
-    """A checkpoint is there and cannot be read, or holds other bits than were saved."""
 
 
 class Saved(NamedTuple):
@@ -66,33 +50,13 @@ def save(folder, step, objects, *, key=None, history=None, run=None, keep=3):
       OSError: where the disk is full, say.
     In each case all checkpoints are as they were.
     """
-    import orbax.checkpoint as ocp
-
     as_whole("keep", keep)
     step = as_whole("step", step, least=0)
-    folder = _absolute(folder)
+    folder = files.absolute(folder)
     check(folder, objects, run)
     table, arrays = _contents(objects, history or {}, key)
     record = {"step": step, "arrays": table, "run": _as_json(run)}
-    folder.mkdir(parents=True, exist_ok=True)
-    _sweep(folder)
-    place = folder / str(step)
-    if place.exists():
-        _put_aside(folder, step)
-    writing = folder / f"{step}.{_host()}-{os.getpid()}.writing"
-    writing.mkdir()
-    # Orbax stores no empty arrays; the record tells their shapes.
-    stored = {str(i): a for i, a in enumerate(arrays) if a.size}
-    with _orbax() as orbax:
-        orbax.save(writing / "arrays", args=ocp.args.StandardSave(stored))
-    files = sorted(p for p in writing.rglob("*") if p.is_file())
-    record["files"] = {p.relative_to(writing).as_posix(): _file_sum(p) for p in files}
-    text = json.dumps({"sum": _record_sum(record), **record}, indent=1)
-    (writing / "record.json").write_text(text, encoding="utf-8")
-    _to_disk([*writing.rglob("*"), writing])
-    writing.rename(place)
-    _to_disk([folder])
-    _drop_old(folder, step, keep)
+    files.write(folder, step, record, arrays, keep)
 
 
 def restore(folder, objects, step=None, *, at_most=None):
@@ -115,8 +79,8 @@ def restore(folder, objects, step=None, *, at_most=None):
       ValueError: where the checkpoint is of another architecture.
       Damaged: where none can be read, or not the one of `step`.
     """
-    folder = _absolute(folder)
-    there = _steps(folder)
+    folder = files.absolute(folder)
+    there = files.steps(folder)
     if step is not None and step not in there:
         raise FileNotFoundError(
             f"There is no checkpoint of step {step} in {folder}; there are {there}."
@@ -130,7 +94,7 @@ def restore(folder, objects, step=None, *, at_most=None):
         )
     for candidate in reversed(candidates):
         try:
-            record, arrays = _read(folder, candidate)
+            record, arrays = files.read(folder, candidate)
             break
         except Damaged as error:
             if candidate == candidates[0]:
@@ -148,14 +112,14 @@ def latest(folder):
 
     It looks at the record alone; `restore` reads and checks everything.
     """
-    found = _newest_record(_absolute(folder))
+    found = files.newest_record(files.absolute(folder))
     return None if found is None else found["step"]
 
 
 def check(folder, objects, run=None):
     """ValueError where `folder` holds another run, or one of another architecture."""
-    folder = _absolute(folder)
-    record = _newest_record(folder)
+    folder = files.absolute(folder)
+    record = files.newest_record(folder)
     if record is not None:
         _check_same(record, objects, run, folder / str(record["step"]))
 
@@ -213,17 +177,6 @@ def _as_json(run):
     return json.loads(json.dumps(run))
 
 
-def _record_sum(record):
-    text = json.dumps({k: v for k, v in record.items() if k != "sum"})
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def _file_sum(path):
-    with path.open("rb") as file:
-        blake = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
-    return blake.hexdigest()
-
-
 def _put_into(objects, record, arrays):
     structure, leaves, _ = _state(objects)
     new, history, key = [], {}, None
@@ -275,178 +228,3 @@ def _check_same(record, objects, run, place):
         f"The checkpoint {place} is of another run: {name} is {a!r} there and {b!r} "
         "here. Give each run a folder of its own. Nothing was changed."
     )
-
-
-# --- the folder -----------------------------------------------------------------
-
-
-def _absolute(folder):
-    return Path(folder).expanduser().absolute()
-
-
-def _steps(folder):
-    """The steps of finished checkpoints, good or not, in rising order."""
-    if not folder.is_dir():
-        return []
-    names = [p.name for p in folder.iterdir() if p.is_dir()]
-    return sorted(int(name) for name in names if re.fullmatch(r"0|[1-9]\d*", name))
-
-
-def _record(folder, step):
-    """The record of one checkpoint, or Damaged."""
-    place = folder / str(step)
-    try:
-        record = json.loads((place / "record.json").read_text(encoding="utf-8"))
-        whole = record["sum"] == _record_sum(record) and record["step"] == step
-    except FileNotFoundError:
-        raise Damaged(f"The checkpoint {place} is damaged: no record.json.") from None
-    except OSError as error:
-        raise Damaged(f"The checkpoint {place} cannot be read: {error}.") from error
-    except (ValueError, KeyError, TypeError):
-        whole = False
-    if not whole:
-        raise Damaged(f"The checkpoint {place} is damaged: record.json changed.")
-    return record
-
-
-def _intact(folder, step):
-    """The record, after a look at the checksum of every file; or Damaged."""
-    place, record = folder / str(step), _record(folder, step)
-    for name, wanted in record["files"].items():
-        try:
-            problem = None if _file_sum(place / name) == wanted else "changed"
-        except OSError as error:
-            problem = f"cannot be read ({error.strerror})"
-        if problem:
-            raise Damaged(f"The checkpoint {place} is damaged: {name} {problem}.")
-    return record
-
-
-def _read(folder, step):
-    """(record, arrays) of one checkpoint, or Damaged."""
-    import orbax.checkpoint as ocp
-
-    place, record = folder / str(step), _intact(folder, step)
-    try:
-        with _orbax() as orbax:
-            stored = orbax.restore(place / "arrays", args=ocp.args.StandardRestore())
-        arrays = [
-            np.asarray(stored[str(i)])
-            if math.prod(shape)
-            else np.zeros(shape, jnp.dtype(dtype))
-            for i, (_, _, dtype, shape, _) in enumerate(record["arrays"])
-        ]
-    except Exception as error:  # of many kinds; a version that writes otherwise, say
-        if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
-            raise  # the checkpoint is not to blame
-        raise Damaged(f"Orbax cannot read the checkpoint {place}: {error}") from error
-    return record, arrays
-
-
-def _orbax():
-    """Orbax, writing or reading in this process alone: it waits for no other."""
-    import orbax.checkpoint as ocp
-
-    me = jax.process_index()
-    alone = ocp.options.MultiprocessingOptions(
-        primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"process{me}"
-    )
-    handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
-    return ocp.Checkpointer(handler, multiprocessing_options=alone)
-
-
-def _newest_record(folder):
-    for step in reversed(_steps(folder)):
-        try:
-            return _record(folder, step)
-        except Damaged:
-            continue
-    return None
-
-
-def _sweep(folder):
-    """Remove what an earlier save left when it was stopped in the midst."""
-    for path in folder.iterdir():
-        if re.fullmatch(r"\d+\.deleted", path.name) or _abandoned(path):
-            shutil.rmtree(path, ignore_errors=True)  # another process may do the same
-
-
-def _abandoned(path):
-    """Whether this is an unfinished checkpoint that nobody writes any more."""
-    if not re.fullmatch(r"\d+\.(.*\.)?writing", path.name):
-        return False
-    owner = re.fullmatch(rf"\d+\.{re.escape(_host())}-(\d+)\.writing", path.name)
-    if owner and not _writes_elsewhere(int(owner[1])):
-        return True
-    try:
-        return time.time() - path.stat().st_mtime > ABANDONED
-    except FileNotFoundError:  # just renamed: it is finished
-        return False
-
-
-def _writes_elsewhere(pid):
-    """Whether another process of this machine has this number."""
-    if pid == os.getpid():
-        return False  # ours, and it failed
-    if os.name != "posix":
-        return True  # who can tell? Its age decides.
-    try:
-        os.kill(pid, 0)  # sends nothing
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # somebody else's
-        pass
-    return True
-
-
-def _host():
-    """The machine's name, as it may be in the name of a folder."""
-    return re.sub(r"[^\w-]", "_", platform.node())
-
-
-def _put_aside(folder, step):
-    """Make room for a checkpoint of `step` where there is one that `restore` skips."""
-    try:
-        _read(folder, step)
-    except Damaged as error:
-        names = (f"{step}.damaged{i}" for i in range(1, 1000))
-        aside = next(folder / name for name in names if not (folder / name).exists())
-        (folder / str(step)).rename(aside)
-        print(f"{error} It is now called {aside.name}.")
-        return
-    raise FileExistsError(
-        f"{folder} holds a good checkpoint of step {step}, which is not overwritten. "
-        "Give another folder."
-    )
-
-
-def _drop_old(folder, step, keep):
-    """Delete good checkpoints, but for the one of `step` and the keep - 1 before it."""
-    older = [s for s in _steps(folder) if s < step]
-    if len(older) < keep:
-        return
-    good = [s for s in older if _is_intact(folder, s)]
-    for old in good[: max(0, len(good) - (keep - 1))]:
-        # Renamed first: stopped in the midst of it, no half of one looks like one.
-        aside = (folder / str(old)).rename(folder / f"{old}.deleted")
-        shutil.rmtree(aside, ignore_errors=True)  # another process may do the same
-
-
-def _is_intact(folder, step):
-    try:
-        _intact(folder, step)
-    except Damaged:
-        return False
-    return True
-
-
-def _to_disk(paths):
-    """Wait until the disk has them, not the system's memory alone."""
-    if os.name != "posix":
-        return  # elsewhere a folder cannot be opened
-    for path in paths:
-        file = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(file)
-        finally:
-            os.close(file)

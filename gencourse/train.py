@@ -21,16 +21,14 @@ import numpy as np
 from flax import nnx
 from tqdm import tqdm
 
-from gencourse import arguments, checkpoint, description, memory
+from gencourse import arguments, checkpoint, description, dispatch, memory
 from gencourse.devices import (
     all_or_none,
     check_same,
     everywhere,
     here,
-    jit,
     make_mesh,
     processes,
-    spread,
 )
 
 memory.keep()  # what a step frees, the next one needs: see there
@@ -161,10 +159,10 @@ def fit(
     numbers = {k: v for k, v in scalars.items() if not callable(v)}
     # A jitted step may be kept compiled for a second fit, as nnx.jit itself would; a
     # plain one is compiled anew, since what it refers to may have changed meanwhile.
-    compiled = _compile if jitted else _compile.__wrapped__
+    compiled = dispatch.compiled if jitted else dispatch.compiled.__wrapped__
     what = plain, graphdef, treedef, batch_size, transform, functions, mesh
     advance = compiled(*what)
-    many = steps_a_dispatch()
+    many = dispatch.steps_a_dispatch()
     carry = [jnp.copy(leaf) for leaf in leaves], jnp.int32(done)
     order_key, step_key = jax.random.split(key)
     carry, data = everywhere(carry, mesh), everywhere(data, mesh)
@@ -249,86 +247,6 @@ def _go_on(folder, objects, steps, run):
     else:
         print(f"Step {steps} was reached before, and is saved in {folder}.")
     return saved.step, saved.history
-
-
-@functools.lru_cache(maxsize=8)
-def _compile(step, graphdef, treedef, batch_size, transform, functions, mesh):
-    def advance(carry, data, order, at, key, numbers):
-        leaves, count = carry
-        objects = nnx.merge(graphdef, jax.tree.unflatten(treedef, leaves))
-        rows = jax.lax.dynamic_slice(order, (at * batch_size,), (batch_size,))
-        batch = spread(jax.tree.map(lambda a: a[rows], data))
-        batch = transform(batch) if transform else batch
-        annealed = {name: f(count) for name, f in functions}
-        key = jax.random.fold_in(key, count)
-        metrics = _float32(step(*objects, batch, key, **numbers, **annealed))
-        after, state = nnx.split(objects)
-        if after != graphdef:
-            raise ValueError(
-                "The step changed the structure of its objects, not only their "
-                "numbers: it set or removed an attribute. fit cannot carry that."
-            )
-        return (jax.tree.leaves(state), count + 1), metrics
-
-    def dispatch(carry, data, order, at, key, numbers, many):
-        if many == 1:
-            return advance(carry, data, order, at, key, numbers)
-
-        def turn(carry, i):
-            return advance(carry, data, order, at + i, key, numbers)
-
-        return jax.lax.scan(turn, carry, jnp.arange(many))
-
-    return jit(
-        dispatch,
-        mesh,
-        donate_argnums=0,
-        static_argnames="many",
-        compiler_options=_compiler_options(),
-    )
-
-
-def steps_a_dispatch():
-    """How many steps are handed to the device at once.
-
-    A GPU or TPU does a small step sooner than Python can ask for the next: several
-    go in one call, as a scan. On a CPU a convolution inside of a loop loses its quick
-    form, and asking costs little: one.
-    """
-    return 1 if jax.default_backend() == "cpu" else 10
-
-
-# What XLA's CPU compiler shall hand to its library YNNPACK: sums, and products that
-# stand alone. By default it also fuses products with what surrounds them, and that
-# keeps two cores less busy.
-CPU_OPTIONS = {
-    "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE,"
-    "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"
-}
-
-
-@functools.cache
-def _compiler_options():
-    """CPU_OPTIONS where they apply; None elsewhere, or where XLA knows them no more."""
-    if jax.default_backend() != "cpu":
-        return None
-    try:
-        jax.jit(lambda x: x + 1, compiler_options=CPU_OPTIONS)(0.0)
-    except Exception:  # which kind it is depends on the version
-        return None
-    return CPU_OPTIONS
-
-
-def _float32(metrics):
-    if not isinstance(metrics, dict) or not metrics:
-        raise TypeError(
-            f"A step returns its metrics, a dict of scalars such as "
-            f'{{"loss": loss}}; this one returned {metrics!r}.'
-        )
-    for name, value in metrics.items():
-        if isinstance(value, dict) or jnp.shape(value) != ():
-            raise TypeError(f"The metric {name!r} is no scalar: {value!r}.")
-    return {name: jnp.asarray(value, jnp.float32) for name, value in metrics.items()}
 
 
 def _alive(leaves):

@@ -217,6 +217,7 @@ NLL_RECIPE = (
     "falling to 1e-5 by a cosine; importance-weighted bound of 500 samples"
 )
 ALL_DIGITS = "MNIST, 60,000 train and 10,000 test"
+FEW_DIGITS = "MNIST, 9,000 of the embedded 10,000; the official 10,000 test ones"
 DIGITS = "MNIST, 50,000 train, 10,000 held back, 10,000 test"
 GAN_RECIPE = (
     f"gan.Generator() and gan.Discriminator(dropout={gans.DROPOUT}), batch 100, Adam "
@@ -257,7 +258,7 @@ PHOTOGRAPHED = (
 
 
 def of_pairs(kind):
-    module = "cgan" if kind == "mlp" else "conv_cgan"
+    module = "cgan" if kind.startswith("mlp") else "conv_cgan"
     return (
         f"10,000 samples, as many of each digit, of the running mean of G; "
         f"{module}.Generator() and {module}.Discriminator(), "
@@ -336,7 +337,7 @@ EXPERIMENTS = (
             gans.mnist_laptop,
             [0, 1, 2],
             "laptop",
-            "MNIST, 9,000 of the embedded 10,000; the official 10,000 test ones",
+            FEW_DIGITS,
             LAPTOP_GAN,
         ),
         "real.mnist": (
@@ -369,6 +370,20 @@ EXPERIMENTS = (
             "full",
             DIGITS,
             of_pairs("conv"),
+        ),
+        "cgan.mnist.mlp.laptop": (
+            cgans.of("mlp.laptop"),
+            [0, 1, 2],
+            "laptop",
+            FEW_DIGITS,
+            of_pairs("mlp.laptop"),
+        ),
+        "cgan.mnist.conv.laptop": (
+            cgans.of("conv.laptop"),
+            [0, 1, 2],
+            "laptop",
+            FEW_DIGITS,
+            of_pairs("conv.laptop"),
         ),
         "cgan.mnist.paper": (cgans.paper, [0, 1, 2], "full", DIGITS, PAPER),
         "k_means.mnist": (

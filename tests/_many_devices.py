@@ -24,7 +24,7 @@ import numpy as np  # noqa: E402
 import optax  # noqa: E402
 from flax import nnx  # noqa: E402
 
-from gencourse import checkpoint, dcgan, devices, gan, train  # noqa: E402
+from gencourse import checkpoint, dcgan, devices, dispatch, gan, train  # noqa: E402
 from gencourse.convolution import conv  # noqa: E402
 from tools import faults  # noqa: E402
 
@@ -59,11 +59,11 @@ def work():
 
         return call
 
-    train.jit, plain = jit, train.jit
+    dispatch.jit, plain = jit, dispatch.jit
     try:
         yield flops
     finally:
-        train.jit = plain
+        dispatch.jit = plain
 
 
 def play(on, width=4, steps=3):
@@ -174,7 +174,7 @@ def eight(folder):
     for name, first, then in (("8 to 1", every, None), ("1 to 8", None, every)):
         small(folder / name, 5, first)
         found[name] = small(folder / name, 12, then)
-    train.steps_a_dispatch = lambda: 3  # as on a GPU
+    dispatch.steps_a_dispatch = lambda: 3  # as on a GPU
     found["scanned"] = small(None, 12, every)
     found["no multiple"] = refusal(folder / "none", 3, every[:3])
     found["twice"] = refusal(folder / "none", 3, [*every[:7], every[0]])

@@ -16,7 +16,14 @@ import optax
 import pytest
 from flax import nnx
 
-from gencourse import checkpoint, description, faces, train
+from gencourse import (
+    checkpoint,
+    checkpoint_files,
+    description,
+    dispatch,
+    faces,
+    train,
+)
 from gencourse.train import NotFinite, fit
 from tools import faults
 
@@ -216,7 +223,7 @@ def test_an_unfinished_write_is_no_checkpoint_and_is_swept_away(tmp_path):
     (tmp_path / "3.deleted").mkdir()
     done = subprocess.Popen([sys.executable, "-c", ""])
     done.wait()  # its number is nobody's now
-    host = checkpoint._host()
+    host = checkpoint_files._host()
     for pid in (done.pid, os.getpid(), 10**30):
         shutil.copytree(tmp_path / "1", tmp_path / f"2.{host}-{pid}.writing")
     (tmp_path / "notes").mkdir()
@@ -228,7 +235,7 @@ def test_an_unfinished_write_is_no_checkpoint_and_is_swept_away(tmp_path):
 
 
 def test_what_another_process_is_writing_is_left_alone(tmp_path):
-    host, parent = checkpoint._host(), os.getppid()
+    host, parent = checkpoint_files._host(), os.getppid()
     live = [f"3.{host}-{parent}.writing", "3.elsewhere-1.writing"]
     old = [f"2.{host}-{parent}.writing", "2.elsewhere-1.writing", "2.writing"]
     for name in live + old:
@@ -305,7 +312,7 @@ def test_a_write_that_fails_leaves_the_others(tmp_path, monkeypatch):
         raise OSError("no space left")
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "_to_disk", full)
+        patch.setattr(checkpoint_files, "_to_disk", full)
         with pytest.raises(OSError, match="no space left"):
             checkpoint.save(tmp_path, 2, layers(), keep=1)
     assert {k: v for k, v in content(tmp_path).items() if "writing" not in k} == before
@@ -368,7 +375,7 @@ def test_fewer_steps_than_are_saved_give_the_state_of_then(tmp_path, capsys):
 
 def test_several_steps_a_dispatch_resume_to_the_same_bits(tmp_path, monkeypatch):
     """As on a GPU. 3 go together, from the beginning of an epoch of 7."""
-    monkeypatch.setattr(train, "steps_a_dispatch", lambda: 3)
+    monkeypatch.setattr(dispatch, "steps_a_dispatch", lambda: 3)
     for steps in (6, 17):
         found = resumed(tmp_path, steps, save_every=2)
     assert found == whole(17)

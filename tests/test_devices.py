@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from gencourse import devices, train
+from gencourse import devices, dispatch, train
 from tools import faults
 
 SCRIPT = Path(__file__).with_name("_many_devices.py")
@@ -193,7 +193,7 @@ def test_one_device_in_a_list_gives_the_bits_of_none():
     ],
 )
 def test_what_cannot_be_meant_is_refused(given, message, monkeypatch):
-    monkeypatch.setattr(train, "_compile", None)  # a step would need it
+    monkeypatch.setattr(dispatch, "compiled", None)  # a step would need it
     with pytest.raises(ValueError, match=message):
         faults.train(None, 3, devices=given)
 

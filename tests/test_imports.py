@@ -29,8 +29,10 @@ TOP = {
         "gencourse.checkpoint",
         "gencourse.description",
         "gencourse.devices",
+        "gencourse.dispatch",
         "gencourse.memory",
     },
+    "dispatch": {"jax", "flax", "gencourse.devices"},
     "arguments": {"jax", "numpy", "gencourse.given"},
     "description": {"jax", "numpy"},
     "devices": {"jax", "numpy"},
@@ -40,7 +42,14 @@ TOP = {
     "places": set(),
     "compiled": {"gencourse.places"},
     "convolution": {"jax"},
-    "checkpoint": {"jax", "flax", "numpy", "gencourse.given"},
+    "checkpoint": {
+        "jax",
+        "flax",
+        "numpy",
+        "gencourse.checkpoint_files",
+        "gencourse.given",
+    },
+    "checkpoint_files": {"jax", "numpy"},
     "plot": {"numpy", "matplotlib", "PIL"},
     "metrics": {
         "jax",
@@ -63,7 +72,7 @@ INSIDE = {
     "data": HEAVY | {"PIL", "tqdm", "etils", "psutil"},
     "plot": {"IPython"},
     "compiled": {"jax"},
-    "checkpoint": {"orbax"},
+    "checkpoint_files": {"orbax"},
 }
 ANYTHING = {"notebook", "doctor", "__main__"}
 FILES = sorted(p.relative_to(PACKAGE) for p in PACKAGE.rglob("*.py"))

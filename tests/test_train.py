@@ -13,7 +13,7 @@ import optax
 import pytest
 from flax import nnx
 
-from gencourse import autoencoder, train
+from gencourse import autoencoder, dispatch, train
 from gencourse.train import NotFinite, fit
 
 
@@ -304,7 +304,7 @@ def test_several_steps_a_dispatch_give_the_same_numbers(monkeypatch):
     alone = line()
     one = run(alone, steps=33, weight=rate)
     calls = []
-    monkeypatch.setattr(train, "steps_a_dispatch", lambda: calls.append(1) or 7)
+    monkeypatch.setattr(dispatch, "steps_a_dispatch", lambda: calls.append(1) or 7)
     together = line()
     many = run(together, steps=33, weight=rate)
     assert calls  # or this test would compare a run with itself
@@ -314,7 +314,7 @@ def test_several_steps_a_dispatch_give_the_same_numbers(monkeypatch):
 
 
 def test_a_bad_step_among_several_is_named_by_its_own_number(monkeypatch):
-    monkeypatch.setattr(train, "steps_a_dispatch", lambda: 7)
+    monkeypatch.setattr(dispatch, "steps_a_dispatch", lambda: 7)
     monkeypatch.setattr(train, "READ_EVERY", 1)
     with pytest.raises(NotFinite) as caught:
         run(line(), steps=20, weight=lambda i: jnp.where(i == 4, jnp.nan, 1.0))
@@ -322,11 +322,13 @@ def test_a_bad_step_among_several_is_named_by_its_own_number(monkeypatch):
 
 
 def test_an_option_that_xla_does_not_know_does_no_harm(monkeypatch):
-    monkeypatch.setattr(train, "CPU_OPTIONS", {"xla_cpu_of_another_year": "1"})
+    monkeypatch.setattr(dispatch, "CPU_OPTIONS", {"xla_cpu_of_another_year": "1"})
     monkeypatch.setattr(
-        train, "_compiler_options", functools.cache(train._compiler_options.__wrapped__)
+        dispatch,
+        "compiler_options",
+        functools.cache(dispatch.compiler_options.__wrapped__),
     )
-    assert train._compiler_options() is None
+    assert dispatch.compiler_options() is None
     assert run(line(), steps=2)["loss"].shape == (2,)
 
 
