@@ -28,14 +28,13 @@ RESULTS, NOTES = driver.HERE / "ablation.json", driver.HERE / "NOTES.md"
 BEGIN, END = "<!-- table: ablation.py writes it -->", "<!-- end of gains -->"
 WORKLOADS = ["autoencoder", "dcgan28", "dcgan32", "gan_mlp", "cgan_mlp"]
 ROUNDS, SECONDS = 7, 0.4
-# What acts on a whole process: the environment and the heaps that take it away.
-OURS = ({}, 0)
+# What acts on a whole process: the environment, and whether its threads share one heap.
+OURS = ({}, False)
 PROCESSES = {
-    "memory kept": ({"GENCOURSE_MALLOC": "system"}, 0),
-    "heaps: three for one": ({}, 1),
-    "heaps: three for eight": ({}, 8),
+    "memory kept": ({"GENCOURSE_MALLOC": "system"}, False),
+    "memory: the main heap for one shared by all": ({}, True),
 }
-PROCESS_ROUNDS = 3
+PROCESS_ROUNDS = 5
 
 
 def variants():
@@ -196,8 +195,9 @@ def process_gains(name):
     seconds = {way: [] for way in ("ours", *PROCESSES)}
     for i in range(PROCESS_ROUNDS):
         for way in driver.rotated([*seconds], i):
-            environment, heaps = PROCESSES.get(way, OURS)
-            command = [sys.executable, __file__, "--time", name, "--heaps", str(heaps)]
+            environment, shared = PROCESSES.get(way, OURS)
+            command = [sys.executable, __file__, "--time", name]
+            command += ["--shared"] if shared else []
             env = {**os.environ, **environment}
             done = subprocess.run(command, env=env, capture_output=True, text=True)
             done.check_returncode()
@@ -210,17 +210,35 @@ def process_gains(name):
     return {"rounds": PROCESS_ROUNDS, "gains": gains}
 
 
-def time_in_this_process(name, heaps):
-    """The seconds of a step as `fit` would run it; with `heaps` heaps if not 0."""
+def time_in_this_process(name, shared):
+    """The seconds of a step in `fit`; if `shared`, with one heap for all threads."""
     from gencourse import memory
 
-    if heaps:
-        memory.SETTINGS[memory.ARENA_MAX] = heaps
-    from benchmarks.workloads import find
+    if shared:
+        memory.SETTINGS[-8] = 1  # M_ARENA_MAX
+        memory._in_the_calling_thread = lambda: True  # it need not be
+    import numpy as np
 
-    run = bare_loop(find(name), lambda: None)
-    steps = max(1, round(SECONDS / run(3)))
-    return statistics.median(run(steps) for _ in range(5))
+    from benchmarks import in_flax
+    from benchmarks.workloads import BATCHES, find
+
+    w = find(name)
+    rng = np.random.default_rng(0)
+    x = rng.random((BATCHES * w.batch, *w.shape), np.float32)
+    data = (2 * x - 1 if w.game == "gan" else x,)
+    if w.networks == "conditional":
+        data += (rng.integers(0, 10, len(x)).astype(np.int32),)
+    step, objects = in_flax.step_and_objects("gencourse", w)
+    run = in_flax.by_fit(step, objects, data, w)
+
+    def seconds(steps):
+        start = time.perf_counter()
+        run(steps)
+        return (time.perf_counter() - start) / steps
+
+    seconds(3)
+    steps = max(3, round(2 * SECONDS / seconds(3)))
+    return statistics.median(seconds(steps) for _ in range(5))
 
 
 def table(found):
@@ -253,10 +271,10 @@ def main():
     parser.add_argument("workloads", nargs="*", help=", ".join(WORKLOADS))
     parser.add_argument("--part", choices=PARTS, help="by default both")
     parser.add_argument("--time", metavar="WORKLOAD", help=argparse.SUPPRESS)
-    parser.add_argument("--heaps", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--shared", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.time:
-        print(time_in_this_process(args.time, args.heaps))
+        print(time_in_this_process(args.time, args.shared))
         return
     if unknown := set(args.workloads) - set(WORKLOADS):
         parser.error(f"unknown: {sorted(unknown)}; there are {WORKLOADS}")

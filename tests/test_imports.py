@@ -72,6 +72,7 @@ INSIDE = {
     "data": HEAVY | {"PIL", "tqdm", "etils", "psutil"},
     "plot": {"IPython"},
     "compiled": {"jax"},
+    "memory": {"jax"},
     "checkpoint_files": {"orbax"},
 }
 ANYTHING = {"notebook", "doctor", "__main__"}

@@ -20,17 +20,18 @@ pytestmark = pytest.mark.skipif(not glibc(), reason="acts on Linux with glibc al
 
 KEEP = "from gencourse import memory; print(memory.keep())"
 
-# Computations of some 30 MB, which end as a training step's working memory does. A step
-# now and then takes a part of the heap that none has touched before: so the median.
+# Computations of some 110 MB, which end as a training step's working memory does; one
+# block is so large that only the main heap keeps it. A step now and then takes a part
+# of the heap that none has touched before: so the median.
 FAULTS = """
 from gencourse import memory
 kept = memory.keep()
 import resource, statistics, jax, jax.numpy as jnp
-x = jnp.ones((1200, 1200))
-f = jax.jit(lambda x: (jnp.tanh(x) @ x, x @ x.T, jnp.exp(x), x + 1))
+x, large = jnp.ones((1200, 1200)), jnp.ones(20_000_000)
+f = jax.jit(lambda x, y: (jnp.tanh(x) @ x, x @ x.T, jnp.exp(x), x + 1, y + 1))
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    jax.block_until_ready(f(x))
+    jax.block_until_ready(f(x, large))
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 print(kept, statistics.median_low([faults() for _ in range(25)][5:]))
 """
@@ -96,6 +97,8 @@ def test_the_next_step_finds_the_memory_of_the_last():
     # Left to itself the library learns, in some runs and not in others.
     anew, many = run(FAULTS, MALLOC_MMAP_THRESHOLD_=str(2**17))
     assert (kept, anew) == ("True", "False")
-    assert int(many) > 5000, "this work asks the system for nothing anew: take another"
+    assert int(many) > 20_000, (
+        "this work asks the system for nothing anew: take another"
+    )
     assert 5 * int(few) <= int(many)
     print(f"page faults a step: {few} with it, {many} without")
