@@ -10,6 +10,7 @@ NOTES.md.
 """
 
 import argparse
+import ctypes
 import datetime
 import functools
 import json
@@ -28,11 +29,11 @@ RESULTS, NOTES = driver.HERE / "ablation.json", driver.HERE / "NOTES.md"
 BEGIN, END = "<!-- table: ablation.py writes it -->", "<!-- end of gains -->"
 WORKLOADS = ["autoencoder", "dcgan28", "dcgan32", "gan_mlp", "cgan_mlp"]
 ROUNDS, SECONDS = 7, 0.4
-# What acts on a whole process: the environment, and whether its threads share one heap.
-OURS = ({}, False)
+# What acts on a whole process, and what `time_in_this_process` calls its absence.
 PROCESSES = {
-    "memory kept": ({"GENCOURSE_MALLOC": "system"}, False),
-    "memory: the main heap for one shared by all": ({}, True),
+    "memory kept, and all of it below": "system",
+    "a step in the calling thread": "async",
+    "a heap for each of XLA's threads": "shared",
 }
 PROCESS_ROUNDS = 5
 
@@ -193,14 +194,18 @@ def process_gains(name):
     """The time a step in a process without each of PROCESSES, over that in one with
     all of them, the median of the rounds."""
     seconds = {way: [] for way in ("ours", *PROCESSES)}
+    environment = {
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith(("MALLOC_", "GLIBC_TUNABLES", "GENCOURSE_MALLOC"))
+    }
     for i in range(PROCESS_ROUNDS):
         for way in driver.rotated([*seconds], i):
-            environment, shared = PROCESSES.get(way, OURS)
-            command = [sys.executable, __file__, "--time", name]
-            command += ["--shared"] if shared else []
-            env = {**os.environ, **environment}
-            done = subprocess.run(command, env=env, capture_output=True, text=True)
-            done.check_returncode()
+            without = PROCESSES.get(way, "nothing")
+            command = [sys.executable, __file__, "--time", name, "--without", without]
+            done = subprocess.run(
+                command, env=environment, stdout=subprocess.PIPE, text=True, check=True
+            )
             seconds[way].append(json.loads(done.stdout.splitlines()[-1]))
     ours = seconds.pop("ours")
     gains = {
@@ -210,17 +215,25 @@ def process_gains(name):
     return {"rounds": PROCESS_ROUNDS, "gains": gains}
 
 
-def time_in_this_process(name, shared):
-    """The seconds of a step in `fit`; if `shared`, with one heap for all threads."""
-    from gencourse import memory
+def time_in_this_process(name, without):
+    """The seconds of a step in `fit`, without something.
 
-    if shared:
-        memory.SETTINGS[-8] = 1  # M_ARENA_MAX
-        memory._in_the_calling_thread = lambda: True  # it need not be
+    "system": glibc's own ways with memory, and JAX's with steps; "async": a step runs
+    in a thread of XLA's; "shared": all threads have one heap; "nothing".
+    """
+    if without == "system":
+        os.environ["GENCOURSE_MALLOC"] = "system"
+    import jax
     import numpy as np
 
-    from benchmarks import in_flax
+    from benchmarks import in_flax  # imports gencourse.train, which keeps memory
     from benchmarks.workloads import BATCHES, find
+    from gencourse import memory
+
+    if without == "async":
+        jax.config.update(memory.DISPATCH, True)
+    if without == "shared":
+        ctypes.CDLL(None).mallopt(-8, 1)  # M_ARENA_MAX
 
     w = find(name)
     rng = np.random.default_rng(0)
@@ -271,10 +284,10 @@ def main():
     parser.add_argument("workloads", nargs="*", help=", ".join(WORKLOADS))
     parser.add_argument("--part", choices=PARTS, help="by default both")
     parser.add_argument("--time", metavar="WORKLOAD", help=argparse.SUPPRESS)
-    parser.add_argument("--shared", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--without", default="nothing", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.time:
-        print(time_in_this_process(args.time, args.shared))
+        print(time_in_this_process(args.time, args.without))
         return
     if unknown := set(args.workloads) - set(WORKLOADS):
         parser.error(f"unknown: {sorted(unknown)}; there are {WORKLOADS}")

@@ -11,7 +11,7 @@ disk afterwards, be it one bit, the checksums tell. What cannot be read is never
 and never overwritten.
 
 What the arrays mean `checkpoint.py` knows. Here a record is a dict with "step" and
-"arrays", a line for each that ends in its dtype, its shape and what else is known.
+"arrays", a line of five for each array: the third is its dtype, the fourth its shape.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ class Damaged(OSError):
 def write(folder, step, record, arrays, keep):
     """Add the checkpoint of `step`: arrays, and a record as JSON may hold it.
 
-    Of the good checkpoints up to this one the newest `keep` stay. Raises OSError, and
+    Of the good checkpoints up to this one the newest `keep` stay. Raises OSError;
     FileExistsError where there is a good one of this step.
     """
     import orbax.checkpoint as ocp
@@ -55,7 +55,8 @@ def write(folder, step, record, arrays, keep):
     with _orbax() as orbax:
         orbax.save(writing / "arrays", args=ocp.args.StandardSave(stored))
     files = sorted(p for p in writing.rglob("*") if p.is_file())
-    record["files"] = {p.relative_to(writing).as_posix(): _file_sum(p) for p in files}
+    sums = {p.relative_to(writing).as_posix(): _file_sum(p) for p in files}
+    record = {**record, "files": sums}
     text = json.dumps({"sum": _record_sum(record), **record}, indent=1)
     (writing / "record.json").write_text(text, encoding="utf-8")
     _to_disk([*writing.rglob("*"), writing])
@@ -104,7 +105,7 @@ def newest_record(folder):
 
 
 def absolute(folder):
-    """A folder's path, which the home folder's ~ may begin, from the root on."""
+    """A folder's absolute path; a ~ at its beginning is the home folder."""
     return Path(folder).expanduser().absolute()
 
 

@@ -15,8 +15,7 @@ from flax import nnx
 from gencourse.devices import jit, spread
 
 
-@functools.lru_cache(maxsize=8)
-def compiled(step, graphdef, treedef, batch_size, transform, functions, mesh):
+def compile_step(step, graphdef, treedef, batch_size, transform, functions, mesh):
     """A step as one compiled function over the data, which gives what it moved.
 
     Args:
@@ -68,6 +67,10 @@ def compiled(step, graphdef, treedef, batch_size, transform, functions, mesh):
         static_argnames="many",
         compiler_options=compiler_options(),
     )
+
+
+# The same, which remembers what it compiled last.
+compiled_step = functools.lru_cache(maxsize=8)(compile_step)
 
 
 def steps_a_dispatch():

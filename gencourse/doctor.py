@@ -12,7 +12,7 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from gencourse import compiled, data, places
+from gencourse import compiled, data, memory, places
 from gencourse.data import cache, prepared
 from gencourse.data.sets import SETS, SPLITS, NotPrepared
 
@@ -68,6 +68,7 @@ def gather() -> dict:
     try:
         import jax
 
+        memory.keep()  # as training does; JAX listens before it meets its devices
         facts["platform"] = jax.default_backend()
         facts["devices"] = ", ".join(f"{d} ({d.device_kind})" for d in jax.devices())
     except Exception as error:  # whatever is broken, the doctor goes on

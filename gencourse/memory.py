@@ -5,20 +5,23 @@ end. On Linux the C library hands such blocks back to the system at once, and th
 step gets them anew, page by page, each page zeroed. `keep()` asks the C library to
 hold on to what it has.
 
-It can do so in its main heap alone, which Python's own thread uses; in the heaps of
-other threads a block of more than 64 MB always goes back. So JAX is asked as well to
-run a step in the thread that calls it, and not to return before the step is done.
-(One heap for all threads would do, too; but there they wait for each other.)
+A block of more than 64 MB it can keep in its main heap alone, which only the main
+thread uses. So JAX is asked as well to run a step on a CPU in the thread that calls it,
+and not to return before the step is done. (One heap for all threads would do, too; but
+there they wait for each other.) On several CPU devices JAX takes threads of its own all
+the same, and such blocks come anew.
 
-`gencourse.train` calls it when it is imported, and says so. It acts on Linux with
-glibc alone. The environment variable GENCOURSE_MALLOC=system switches it off, and so
-does any setting of your own for glibc's malloc (GLIBC_TUNABLES, MALLOC_...).
+`gencourse.train` calls it when it is imported; both hold for the whole process. It acts
+on Linux with glibc alone. The environment variable GENCOURSE_MALLOC=system switches it
+off, and so does any setting of your own for glibc's malloc (GLIBC_TUNABLES,
+MALLOC_...).
 """
 
 import ctypes
 import os
 import sys
 
+DISPATCH = "jax_cpu_enable_async_dispatch"
 # The numbers are those of glibc's <malloc.h>, fixed since long; see mallopt(3).
 SETTINGS = {
     -4: 0,  # M_MMAP_MAX: take no block from the system directly
@@ -28,10 +31,10 @@ SETTINGS = {
 
 
 def keep():
-    """Hold on to freed memory; True where that was set. Later calls change nothing.
+    """Hold on to freed memory, and let JAX run steps in the thread that calls them.
 
-    It works only before JAX has met its devices: so import `gencourse.train` before
-    the first array is made.
+    True where both were set. Later calls change nothing. JAX listens only before it
+    has met its devices: so import `gencourse.train` before the first array is made.
     """
     if sys.platform != "linux" or os.environ.get("GENCOURSE_MALLOC") == "system":
         return False
@@ -44,16 +47,10 @@ def keep():
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, ValueError):  # another C library
         return False
-    kept = all([mallopt(name, value) for name, value in SETTINGS.items()])
-    return kept and _in_the_calling_thread()
-
-
-def _in_the_calling_thread():
-    """Ask JAX to run on a CPU what it is called for there; whether it knows how."""
     import jax
 
     try:
-        jax.config.update("jax_cpu_enable_async_dispatch", False)
+        jax.config.update(DISPATCH, False)
     except AttributeError:  # a version that has no such choice
         return False
-    return True
+    return all([mallopt(name, value) for name, value in SETTINGS.items()])

@@ -31,7 +31,7 @@ from gencourse.devices import (
     processes,
 )
 
-memory.keep()  # what a step frees, the next one needs: see there
+memory.keep()  # what a step frees, the next one finds: see there
 
 READ_EVERY = 50  # steps between two readings of the metrics, or one second
 SAVE_SECONDS = 60  # between two checkpoints, unless save_every tells the steps
@@ -159,9 +159,9 @@ def fit(
     numbers = {k: v for k, v in scalars.items() if not callable(v)}
     # A jitted step may be kept compiled for a second fit, as nnx.jit itself would; a
     # plain one is compiled anew, since what it refers to may have changed meanwhile.
-    compiled = dispatch.compiled if jitted else dispatch.compiled.__wrapped__
+    compile_step = dispatch.compiled_step if jitted else dispatch.compile_step
     what = plain, graphdef, treedef, batch_size, transform, functions, mesh
-    advance = compiled(*what)
+    advance = compile_step(*what)
     many = dispatch.steps_a_dispatch()
     carry = [jnp.copy(leaf) for leaf in leaves], jnp.int32(done)
     order_key, step_key = jax.random.split(key)

@@ -24,7 +24,7 @@ HALF_HOUR = {"dropout": 16_000, "norm": 18_000, "gan": 90_000}
 LONG = 9500  # of the DCGAN
 CIFAR10 = {"width": 64, "norm": True, "dropout": 0.3, "steps": 3500}
 LONGEST = {"dcgan": 0.998, "gan": 0.9995}  # of the mean of G's weights
-LONGER = {"dcgan": 0.9995, "gan": 0.9998}  # the same in half an hour
+HALF_HOUR_LONGEST = {"dcgan": 0.9995, "gan": 0.9998}  # the same in half an hour
 
 
 def networks(recipe, seed, hidden=HIDDEN):

@@ -442,14 +442,14 @@ EXPERIMENTS = (
                 name,
                 f"{chapter}.{name}.half_hour",
                 steps=dcgans.HALF_HOUR,
-                longest=dcgans.LONGER,
+                longest=dcgans.HALF_HOUR_LONGEST,
             ),
             [0],
             "full",
             used,
             A_FEW_MINUTES
             + game(recipe, steps=dcgans.HALF_HOUR)
-            + f"; decay {dcgans.LONGER[chapter]}",
+            + f"; decay {dcgans.HALF_HOUR_LONGEST[chapter]}",
         )
         for name, used in (("mnist", ALL_DIGITS), ("fashion_mnist", CLOTHES))
         for chapter, recipe in (("gan", "gan"), ("dcgan", dcgans.BETTER[name]))

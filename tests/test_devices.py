@@ -193,7 +193,8 @@ def test_one_device_in_a_list_gives_the_bits_of_none():
     ],
 )
 def test_what_cannot_be_meant_is_refused(given, message, monkeypatch):
-    monkeypatch.setattr(dispatch, "compiled", None)  # a step would need it
+    for name in ("compile_step", "compiled_step"):
+        monkeypatch.setattr(dispatch, name, None)  # a step would need it
     with pytest.raises(ValueError, match=message):
         faults.train(None, 3, devices=given)
 

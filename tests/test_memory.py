@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,7 @@ KEEP = "from gencourse import memory; print(memory.keep())"
 # Computations of some 110 MB, which end as a training step's working memory does; one
 # block is so large that only the main heap keeps it. A step now and then takes a part
 # of the heap that none has touched before: so the median.
+PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 FAULTS = """
 from gencourse import memory
 kept = memory.keep()
@@ -92,6 +94,9 @@ def test_training_takes_it_up_by_itself():
     assert run(code) == ["kept"]
 
 
+@pytest.mark.skipif(
+    PAGES.exists() and "[always]" in PAGES.read_text(), reason="pages of 2 MB"
+)
 def test_the_next_step_finds_the_memory_of_the_last():
     kept, few = run(FAULTS)
     # Left to itself the library learns, in some runs and not in others.
