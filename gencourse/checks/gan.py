@@ -40,7 +40,7 @@ def softplus(a):
 
 
 def updates(answers):
-    """3.1: the pieces of a step in order, and the losses of its three updates."""
+    """3.1: the pieces of a step in order, and the losses of its three lessons."""
     order, losses = split(answers, 2)
     _check_order(order)
     rng = np.random.default_rng(0)
@@ -101,7 +101,7 @@ def _three(losses, *logits, finite=True):
             "that makes three."
         )
     if finite:
-        return shape(result, (3,), "the losses of the three updates, apart")
+        return shape(result, (3,), "the losses of the three lessons, apart")
     return result
 
 
