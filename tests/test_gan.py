@@ -430,6 +430,21 @@ def test_other_batches_and_keys_compile_nothing_anew(points):
     assert len(traces) == 2  # other losses are another program
 
 
+def test_the_fakes_are_made_once():
+    """G's pass stands twice in the step; the compiler finds that it is one."""
+    hidden = {"latent": 64, "hidden": (256,), "shape": (256,)}
+    generator = gan.Generator(**hidden, norm=False, rngs=nnx.Rngs(0))
+    discriminator = gan.Discriminator((256,), (256,), rngs=nnx.Rngs(1))
+    objects = with_optimizers((generator, discriminator))
+    rows, key = 256, jax.random.key(0)
+    step = gan.train_step.lower(*objects, jnp.zeros((rows, 256)), key).compile()
+    g, d = 64 * 256 + 256 * 256, 256 * 256 + 256  # multiplications a row of a pass
+    of_d = 2 * d + (2 * d + 2 * 256)  # both passes, and back, but not to the pictures
+    of_g = g + 2 * d + (2 * g - 64 * 256)  # ahead, through D both ways, and back
+    once, a_pass = (2 * rows * n for n in (of_d + of_g, g))
+    assert once <= step.cost_analysis()["flops"] < once + a_pass / 2
+
+
 @pytest.mark.parametrize("kind", ["dense", "normed"])
 def test_the_step_lowers_for_cpu_cuda_and_tpu(kind, pictures, points):
     networks, x = {"dense": (of_pictures, pictures), "normed": (normed, points)}[kind]
