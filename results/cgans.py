@@ -16,7 +16,7 @@ import optax
 from flax import nnx
 
 from gencourse import cgan, conv_cgan, data, gan, maxout
-from gencourse.metrics import classes, parzen, samples
+from gencourse.metrics import classes, neighbours, parzen
 from gencourse.metrics import judge as judges
 from gencourse.train import fit
 from recipes import judge as classifier
@@ -189,7 +189,7 @@ def lloyd(rows, k, rounds, seed):
     """Centres (k, D) of rows (N, D): each the mean of the rows nearest to it."""
     centres = np.random.default_rng(seed).permutation(rows)[:k]
     for _ in range(rounds):
-        _, nearest = samples.nearest(rows, centres)
+        _, nearest = neighbours.nearest(rows, centres)
         order = np.argsort(nearest[:, 0], kind="stable")
         there, first = np.unique(nearest[order, 0], return_index=True)
         counts = np.diff([*first, len(rows)])[:, None]

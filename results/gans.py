@@ -16,7 +16,7 @@ from flax import nnx
 
 from gencourse import data, gan
 from gencourse.metrics import judge as judges
-from gencourse.metrics import parzen, samples
+from gencourse.metrics import neighbours, parzen, samples
 from gencourse.train import fit
 
 RATE, EPOCHS, DROPOUT, DECAY = 2e-3, 130, 0.15, 0.9998
@@ -125,7 +125,9 @@ def judged(name, drawn, test):
     p = judges.probabilities(judge, drawn)
     named, features = p.argmax(axis=1), judges.features(judge, drawn)
     reference = judge.feature_mean, judge.feature_covariance
-    precision, recall = samples.precision_recall(features, judges.features(judge, test))
+    precision, recall = neighbours.precision_recall(
+        features, judges.features(judge, test)
+    )
     return {
         "classes": samples.coverage(named),
         "entropy": samples.entropy(named),
@@ -153,7 +155,7 @@ def ring(seed, args):
     options = dict(batch_size=256, steps=turns, key=jax.random.key(seed))
     fit(gan.train_step, (*networks, *optimizers), points, **options)
     drawn = gan.sample(generator, DRAWN, jax.random.key(1000 + seed))
-    away, mode = samples.nearest(drawn, centres.astype(np.float32))
+    away, mode = neighbours.nearest(drawn, centres.astype(np.float32))
     inside = away[:, 0] < 3 * RING_WIDTH
     found = np.bincount(mode[inside, 0], minlength=8) >= 0.1 * DRAWN / 8
     return {

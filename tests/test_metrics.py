@@ -8,15 +8,8 @@ from scipy import linalg
 from gencourse import data
 from gencourse.data.sets import NotPrepared
 from gencourse.metrics import judge as judges
-from gencourse.metrics.samples import (
-    coverage,
-    entropy,
-    frechet,
-    knn_classify,
-    moments,
-    nearest,
-    precision_recall,
-)
+from gencourse.metrics.neighbours import knn_classify, nearest, precision_recall
+from gencourse.metrics.samples import coverage, entropy, frechet, moments
 
 
 def test_nearest_against_all_distances():

@@ -16,7 +16,7 @@ from gencourse.checks import (
     shape,
     there,
 )
-from gencourse.metrics.samples import knn_classify, nearest
+from gencourse.metrics.neighbours import knn_classify, nearest
 
 
 def shapes(answer):

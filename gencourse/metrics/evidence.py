@@ -4,7 +4,8 @@ import numpy as np
 from scipy.ndimage import median_filter
 
 from gencourse.metrics import judge as judges
-from gencourse.metrics import samples as measures
+from gencourse.metrics.neighbours import nearest
+from gencourse.metrics.samples import check_labels, entropy
 
 PARTS = 100  # a history is read as the means of so many parts, of like length
 AT_MOST = 1000  # samples, and real pictures beside them, that are looked at
@@ -58,7 +59,7 @@ def figures(history, samples, *, real, judge, labels=None, swapped=None):
         return {"not_finite": float(wrong), "first_bad_step": float(min(steps or [0]))}
     real = _pictures(real, "real", at_least=2)
     if labels is not None:
-        labels = measures.check_labels(labels)
+        labels = check_labels(labels)
         if len(labels) != len(samples):
             raise ValueError(
                 f"There are {len(labels)} labels and {len(samples)} samples: one each."
@@ -112,7 +113,7 @@ def _of_samples(samples, real, judge, labels, swapped):
     rows, real_rows = x.reshape(len(x), -1), y.reshape(len(y), -1)
     all_rows = all_real.reshape(len(real), -1)
     k = int(np.clip(len(real) // 100, 1, VOTES))
-    distances, at = measures.nearest(rows, all_rows, k)
+    distances, at = nearest(rows, all_rows, k)
     named = _vote(judge, real, at)
     named_real = judges.probabilities(judge, real[some]).argmax(-1)
     if not (usual := _usual(real_rows, all_rows)):
@@ -122,12 +123,12 @@ def _of_samples(samples, real, judge, labels, swapped):
         )
     found = {
         "near": np.median(distances[:, 0]) / usual,
-        "far": np.median(measures.nearest(seen, seen_real)[0])
+        "far": np.median(nearest(seen, seen_real)[0])
         / max(_usual(seen_real, seen_real), 1e-12),
         "likeness": _correlation(rows.mean(0), real_rows.mean(0)),
         "spread": rows.var(0).sum() / max(real_rows.var(0).sum(), 1e-12),
         "covered": _covered(named, named_real),
-        "classes": np.exp(measures.entropy(named) - measures.entropy(named_real)),
+        "classes": np.exp(entropy(named) - entropy(named_real)),
         "variety": _variety(rows, named, real_rows, named_real),
     }
     if labels is not None:
@@ -166,7 +167,7 @@ def _covered(named, named_real):
 
 def _usual(some, data):
     """The median distance of `some` rows of data to the nearest other row."""
-    return np.median(measures.nearest(some, data, k=2)[0][:, 1])
+    return np.median(nearest(some, data, k=2)[0][:, 1])
 
 
 def _variety(rows, named, real_rows, named_real):

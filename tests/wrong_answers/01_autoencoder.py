@@ -7,7 +7,7 @@ import optax
 from flax import nnx
 
 from gencourse import autoencoder
-from gencourse.metrics.samples import knn_classify, nearest
+from gencourse.metrics.neighbours import knn_classify, nearest
 
 
 def loss(logits, x):
