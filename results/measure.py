@@ -231,15 +231,15 @@ A_FEW_MINUTES = (
 )
 
 
-def game(recipe, hidden=dcgans.HIDDEN, steps=dcgans.STEPS):
+def game(recipe, hidden=dcgans.HIDDEN, width=dcgans.WIDTH, steps=dcgans.STEPS):
     begin = f"{steps[recipe]:,} steps of "
     if recipe == "gan":
         d = f"gan.Discriminator(dropout={gans.DROPOUT})"
         return f"{begin}gan.Generator() and {d}"
     options = ", ".join(f"{k}={v}" for k, v in dcgans.RECIPES[recipe].items())
     return (
-        f"{begin}dcgan.Generator(width=32, hidden={hidden}) "
-        f"and dcgan.Discriminator(width=32, hidden={hidden}, {options})"
+        f"{begin}dcgan.Generator(width={width}, hidden={hidden}) "
+        f"and dcgan.Discriminator(width={width}, hidden={hidden}, {options})"
     )
 
 
@@ -434,6 +434,22 @@ EXPERIMENTS = (
             ALL_DIGITS,
             A_FEW_MINUTES + game("dropout", hidden=0),
         )
+    }
+    | {
+        f"dcgan.{name}.wide": (
+            dcgans.of(
+                dcgans.BETTER[name],
+                name,
+                f"dcgan.{name}.wide",
+                width=64,
+                steps=dcgans.WIDE,
+            ),
+            [0, 1, 2],
+            "laptop",
+            used,
+            A_FEW_MINUTES + game(dcgans.BETTER[name], width=64, steps=dcgans.WIDE),
+        )
+        for name, used in (("mnist", ALL_DIGITS), ("fashion_mnist", CLOTHES))
     }
     | {
         f"{chapter}.{name}.half_hour": (
