@@ -21,7 +21,7 @@ import numpy as np
 from flax import nnx
 from tqdm import tqdm
 
-from gencourse import arguments, checkpoint, description, dispatch, memory
+from gencourse import arguments, checkpoint, description, dispatch, memory, readings
 from gencourse.devices import (
     all_or_none,
     check_same,
@@ -30,20 +30,12 @@ from gencourse.devices import (
     make_mesh,
     processes,
 )
+from gencourse.readings import NotFinite  # noqa: F401, what fit raises
 
 memory.keep()  # what a step frees, the next one finds: see there
 
 READ_EVERY = 50  # steps between two readings of the metrics, or one second
 SAVE_SECONDS = 60  # between two checkpoints, unless save_every tells the steps
-
-
-class NotFinite(FloatingPointError):
-    """A metric became NaN or infinite. `step` is the first bad one, counted from 1;
-    `history` holds all that was read."""
-
-    def __init__(self, message, step, history):
-        super().__init__(message)
-        self.step, self.history = step, history
 
 
 def fit(
@@ -204,16 +196,16 @@ def fit(
                 if stop or due or late:
                     rows = jax.device_get(waiting)
                     read.append({k: np.hstack([r[k] for r in rows]) for k in rows[0]})
-                    _check_names(history, read[-1], resume)
-                    _check_finite(read, steps, saved, resume)
+                    readings.check_names(history, read[-1], resume)
+                    readings.check_finite(read, steps, saved, resume)
                     last = {name: values[-1] for name, values in read[-1].items()}
                     bar.set_postfix(last, refresh=False)
                     bar.update(unread)
                     waiting, unread, seen = [], 0, time.monotonic()
-                if due and first and _all_finite(leaves, carry[0], done):
+                if due and first and readings.all_finite(leaves, carry[0], done):
                     state = jax.tree.unflatten(treedef, here(carry[0], mesh))
                     there = resume, done, nnx.merge(graphdef, state)
-                    more = dict(history=_history(read), run=run, keep=keep)
+                    more = dict(history=readings.joined(read), run=run, keep=keep)
                     checkpoint.save(*there, key=key, **more)
                     saved = done
                 saved_at = time.monotonic() if due else saved_at
@@ -227,7 +219,7 @@ def fit(
         if carry and _alive(carry[0]):
             state = jax.tree.unflatten(treedef, here(carry[0], mesh))
             nnx.update(tuple(objects), state)
-    history = _history(read)
+    history = readings.joined(read)
     if interrupted:
         print(f"Stopped by hand after step {done} of {steps}.")
     return history
@@ -288,48 +280,3 @@ def _interrupt(several):
         yield interrupted
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _history(read):
-    return {name: np.concatenate([r[name] for r in read]) for name in read[0]}
-
-
-def _check_names(before, now, folder):
-    if before and before.keys() != now.keys():
-        raise ValueError(
-            f"The step returns the metrics {list(now)}, and up to the checkpoint in "
-            f"{folder} it returned {list(before)}: give another folder to begin anew."
-        )
-
-
-def _all_finite(before, leaves, done):
-    """Whether the state may be saved: the last update may have spoilt it unnoticed.
-
-    What was infinite `before` training may be so: Optax begins some minima there.
-    """
-    for old, new in zip(before, leaves, strict=True):
-        if jnp.issubdtype(new.dtype, jnp.inexact) and not np.isfinite(new).all():
-            if np.isfinite(old).all():
-                print(f"Step {done} is not saved: its update made numbers not finite.")
-                return False
-    return True
-
-
-def _check_finite(read, steps, saved, folder):
-    bad = {k: np.flatnonzero(~np.isfinite(v)) for k, v in read[-1].items()}
-    bad = {name: rows[0] for name, rows in bad.items() if len(rows)}
-    if not bad:
-        return
-    history = _history(read)
-    name = min(bad, key=bad.get)  # the first to go; of several, the first named
-    good = f" The last good checkpoint is of step {saved}, in {folder}."
-    at = len(history[name]) - len(read[-1][name]) + bad[name] + 1
-    raise NotFinite(
-        f"{name} became {history[name][at - 1]} at step {at} of {steps}. "
-        f"Usual causes: a learning rate that is too high, a logarithm or a division "
-        f"of 0, pixels outside the loss's range. The objects hold what training "
-        f"made of them: make new ones before you train again. The history up to "
-        f"here is in the exception's .history.{good if saved is not None else ''}",
-        step=int(at),
-        history=history,
-    )
