@@ -4,7 +4,8 @@
 
 Each experiment below runs once a seed and gives its figures, a dict from a result's
 name to a number. After every seed all is written, so that an interrupted run goes on
-where it stopped, and two may run at once, on other seeds. results.json maps a name to
+where it stopped, and two may run at once, on other seeds. What another recipe measured
+is measured anew; a recipe's text is what tells. results.json maps a name to
 its mean, standard deviation, n and seeds, the data, budget and device, the seconds of
 all seeds' training, and what others published. To measure afresh, name the experiment
 and add --again.
@@ -427,13 +428,14 @@ EXPERIMENTS = (
         )
     }
     | {
+        "dcgan.mnist.long": (dcgans.long, [0], "full", DIGITS, LONGER),
         "dcgan.mnist.local": (
             dcgans.of("dropout", "mnist", "dcgan.mnist.local", hidden=0),
             [0, 1, 2],
             "laptop",
             ALL_DIGITS,
             A_FEW_MINUTES + game("dropout", hidden=0),
-        )
+        ),
     }
     | {
         f"dcgan.{name}.wide": (
@@ -539,6 +541,13 @@ def store(results):
     partial.replace(RESULTS)
 
 
+def other_recipe(entry):
+    """Whether a stored figure was measured in another way than the present one."""
+    _, _, budget, used, how = EXPERIMENTS[entry["experiment"]]
+    found = entry["how"], entry["data"], entry["budget"]
+    return found != (how, used, budget or entry["budget"])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help=", ".join(EXPERIMENTS))
@@ -560,6 +569,9 @@ def main():
         for seed in seeds:
             results = stored()
             mine = [v for v in results.values() if v["experiment"] == name]
+            if mine and any(other_recipe(entry) for entry in mine):
+                print(f"{name}: what is stored is of another recipe, and goes")
+                mine = []
             done = mine and all(seed in entry["seeds"] for entry in mine)
             if done and not args.again:
                 print(f"{name}, seed {seed}: already measured", flush=True)
@@ -572,7 +584,9 @@ def main():
                 results = stored()  # another process may have written meanwhile
                 for key, value in figures.items():
                     print(f"  {key} = {value:.6g}  ({seconds:.0f} s)", flush=True)
-                    old = results.get(key, {"seeds": [], "values": [], "seconds": 0})
+                    old = results.get(key)
+                    if old is None or other_recipe(old):
+                        old = {"seeds": [], "values": [], "seconds": 0}
                     runs = dict(zip(old["seeds"], old["values"], strict=True))
                     again = seed in runs  # its share of the seconds goes
                     kept = old["seconds"] * (1 - again / max(len(runs), 1))

@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from results import measure
 from tools import notebooks
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -221,6 +222,46 @@ def test_results_are_whole():
         assert np.isclose(entry["mean"], np.mean(entry["values"])), f"{key}: typed?"
         assert set(entry) <= fields | {"published", "values", "experiment", "how"}, key
         assert key.startswith(entry["experiment"]), f"{key} is no figure of its run"
+
+
+def test_each_figure_has_a_command_that_measures_it():
+    """Recipes change and get other names; no figure may outlive its own."""
+    for key, entry in notebooks.results().items():
+        assert entry["experiment"] in measure.EXPERIMENTS, f"{key}: nobody measures it"
+        assert not measure.other_recipe(entry), f"{key}: measured by another recipe"
+    entry = notebooks.results()["gan.mnist.frechet"]
+    for field in ("how", "data", "budget"):
+        assert measure.other_recipe(entry | {field: "another"}), field
+
+
+def test_a_figure_of_another_recipe_is_measured_anew(tmp_path, monkeypatch, capsys):
+    """Its seeds are not counted, and none of its values stays among the new ones."""
+    file = tmp_path / "results.json"
+    monkeypatch.setattr(measure, "RESULTS", file)
+
+    def experiment(how):
+        def run(seed, args):
+            return {"small.figure": seed + 0.5}
+
+        monkeypatch.setitem(
+            measure.EXPERIMENTS, "small", (run, [0, 1], "full", "d", how)
+        )
+
+    def main(*arguments):
+        monkeypatch.setattr(sys, "argv", ["measure.py", "small", *arguments])
+        measure.main()
+        return json.loads(file.read_text())["small.figure"], capsys.readouterr().out
+
+    experiment("one way")
+    entry, _ = main()
+    assert entry["values"] == [0.5, 1.5] and entry["how"] == "one way"
+    assert main()[1].count("already measured") == 2
+    experiment("another way")
+    entry, said = main("--seeds", "1")
+    assert entry["values"] == [1.5] and entry["how"] == "another way"
+    assert "of another recipe" in said
+    entry, said = main()
+    assert sorted(entry["values"]) == [0.5, 1.5] and said.count("already") == 1
 
 
 def test_quoted_figures_are_those_measured():
