@@ -2,7 +2,7 @@
 #   make lab PYTHON=python3.12        with another Python, 3.11 to 3.13
 #   make test ARGS="-k house"         more for pytest
 #   make chapters NB=chapters/01_autoencoder.ipynb
-#   make results NAMES=autoencoder.fashion_mnist.test_bce
+#   make results NAMES=autoencoder.fashion_mnist
 
 PY := .venv/bin/python
 READY := .venv/.ready

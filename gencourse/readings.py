@@ -1,7 +1,7 @@
-"""What `fit` reads of its metrics: a history, and nothing in it that is not finite.
+"""What `fit` reads of its metrics, and the checks that metrics and weights are finite.
 
-Metrics stay on the device until they are read; a reading is a dict from a metric's name
-to float32 (steps since the last one,), on the host.
+Metrics stay on the device until they are read. A reading is a dict from a metric's name
+to float32 (steps,), on the host; after a resumption the history so far is the first.
 """
 
 import jax.numpy as jnp

@@ -4,16 +4,18 @@
 
 Each experiment below runs once a seed and gives its figures, a dict from a result's
 name to a number. After every seed all is written, so that an interrupted run goes on
-where it stopped, and two may run at once, on other seeds. What another recipe measured
-is measured anew; a recipe's text is what tells. results.json maps a name to
+where it stopped, and two may run at once, on other seeds. results.json maps a name to
 its mean, standard deviation, n and seeds, the data, budget and device, the seconds of
-all seeds' training, and what others published. To measure afresh, name the experiment
-and add --again.
+all seeds' runs (all figures of one together), and what others published.
+
+To measure afresh, name the experiment and add --again. What was measured by another
+recipe is measured anew without it; a recipe is known by its text (how, data, budget),
+so whoever changes what that does not tell adds --again. No recipe is to be changed
+while it runs.
 """
 
 import argparse
 import contextlib
-import fcntl
 import json
 import os
 import platform
@@ -443,13 +445,14 @@ EXPERIMENTS = (
                 dcgans.BETTER[name],
                 name,
                 f"dcgan.{name}.wide",
-                width=64,
+                width=dcgans.WIDER,
                 steps=dcgans.WIDE,
             ),
             [0, 1, 2],
             "laptop",
             used,
-            A_FEW_MINUTES + game(dcgans.BETTER[name], width=64, steps=dcgans.WIDE),
+            A_FEW_MINUTES
+            + game(dcgans.BETTER[name], width=dcgans.WIDER, steps=dcgans.WIDE),
         )
         for name, used in (("mnist", ALL_DIGITS), ("fashion_mnist", CLOTHES))
     }
@@ -525,6 +528,8 @@ def summarise(runs, entry):
 @contextlib.contextmanager
 def alone():
     """No other process reads and writes RESULTS meanwhile."""
+    import fcntl  # here, since Windows has none, and tests import this module there
+
     with RESULTS.with_suffix(".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -541,11 +546,11 @@ def store(results):
     partial.replace(RESULTS)
 
 
-def other_recipe(entry):
-    """Whether a stored figure was measured in another way than the present one."""
-    _, _, budget, used, how = EXPERIMENTS[entry["experiment"]]
-    found = entry["how"], entry["data"], entry["budget"]
-    return found != (how, used, budget or entry["budget"])
+def other_recipe(name, entry):
+    """Whether a stored figure was not measured as the experiment `name` does it now."""
+    _, _, budget, used, how = EXPERIMENTS[name]
+    found = entry["experiment"], entry["how"], entry["data"], entry["budget"]
+    return found != (name, how, used, budget or entry["budget"])
 
 
 def main():
@@ -569,8 +574,8 @@ def main():
         for seed in seeds:
             results = stored()
             mine = [v for v in results.values() if v["experiment"] == name]
-            if mine and any(other_recipe(entry) for entry in mine):
-                print(f"{name}: what is stored is of another recipe, and goes")
+            if any(other_recipe(name, entry) for entry in mine):
+                print(f"{name}: stored by another recipe, so measured anew")
                 mine = []
             done = mine and all(seed in entry["seeds"] for entry in mine)
             if done and not args.again:
@@ -581,14 +586,18 @@ def main():
             figures = function(seed, args)
             seconds = time.perf_counter() - start
             with alone():
-                results = stored()  # another process may have written meanwhile
+                results = {  # another process may have written meanwhile
+                    key: entry
+                    for key, entry in stored().items()
+                    if entry["experiment"] != name or not other_recipe(name, entry)
+                }
                 for key, value in figures.items():
                     print(f"  {key} = {value:.6g}  ({seconds:.0f} s)", flush=True)
                     old = results.get(key)
-                    if old is None or other_recipe(old):
+                    if old is None or other_recipe(name, old):
                         old = {"seeds": [], "values": [], "seconds": 0}
                     runs = dict(zip(old["seeds"], old["values"], strict=True))
-                    again = seed in runs  # its share of the seconds goes
+                    again = seed in runs  # a like share of the seconds goes
                     kept = old["seconds"] * (1 - again / max(len(runs), 1))
                     entry = {
                         "experiment": name,

@@ -2,8 +2,8 @@
 
 None of them says alone how good samples are. Labels tell which classes are there, and
 nothing of how they look; a distance between features sees what the judge sees, and
-nothing else. Read several together (of single samples `neighbours` tells), and put
-the same figure of real test data beside each.
+nothing else. Read several together (`neighbours` holds those by nearest neighbours),
+and put the same figure of real test data beside each.
 """
 
 import numpy as np
