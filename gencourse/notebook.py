@@ -62,7 +62,8 @@ def _measured(name):
     if name not in results:
         return "not measured for this budget"
     minutes = results[name]["mean"]
-    about = "under a minute" if minutes < 1 else f"about {minutes:.0f} minutes"
+    many = "a minute" if round(minutes) == 1 else f"{minutes:.0f} minutes"
+    about = "under a minute" if minutes < 1 else f"about {many}"
     return f"{about}, measured on {results[name]['device']}"
 
 
