@@ -137,8 +137,11 @@ def interpolate(model, a, b, n=8):
     return decode(model, (1 - t) * a[None] + t * b[None])
 
 
-def check(batch, shape=(32, 32, 1)):
-    """Raise a ValueError where `batch` is not (B, *shape), float, in [0, 1]."""
+def check(batch, objects=(), shape=(32, 32, 1)):
+    """Raise a ValueError where `batch` is not (B, *shape), float, in [0, 1].
+
+    objects: not looked at; fit gives them to every check.
+    """
     if not hasattr(batch, "shape"):
         raise ValueError(
             "The autoencoder learns from pictures alone: give one array of them. "
@@ -162,6 +165,9 @@ def check(batch, shape=(32, 32, 1)):
             f"Pixels lie in [{low:g}, {high:g}]; this loss needs [0, 1]. "
             f'Scale the bytes with data.scale(images, "unit").'
         )
+
+
+train_step.check_batch = check  # fit asks it of all data
 
 
 @nnx.jit

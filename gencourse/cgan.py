@@ -24,6 +24,7 @@ from gencourse.gan import LEAKY, noise
 from gencourse.given import (
     check_alike,
     check_hidden,
+    check_kind,
     check_labels,
     check_mismatched,
     check_numbers,
@@ -44,8 +45,9 @@ class Generator(nnx.Module):
     `hidden`: the widths of the dense layers, one or more. `draw(key, shape)` gives
     seeds, as in chapter 3. Labels lie in 0..`classes` - 1.
     A label becomes `embedding` learned numbers, joined to the seed. At first they have
-    the seed's deviation, 1, so that neither drowns the other. In place of labels y may
-    be such vectors (B, embedding), float. `norm(width, rngs=...)` makes what stands
+    the seed's deviation, 1, so that neither drowns the other. With `classes=None` y is
+    such vectors (B, embedding), float, given from outside, in place of labels; see
+    `by_vectors` as well. `norm(width, rngs=...)` makes what stands
     before each activation but the first. `init`: of the kernels; `label_init`: of the
     labels' numbers.
     """
@@ -65,7 +67,7 @@ class Generator(nnx.Module):
         draw=jax.random.normal,
         rngs: nnx.Rngs,
     ):
-        check_numbers(latent=latent, classes=classes, embedding=embedding)
+        check_numbers(latent=latent, embedding=embedding)
         check_hidden(hidden)
         self.latent, self.shape, self.classes = latent, tuple(shape), classes
         self.last, self.draw, self.embedding = last, draw, embedding
@@ -86,8 +88,10 @@ class Generator(nnx.Module):
         return x.reshape(len(x), *self.shape)  # (B, *shape)
 
     def vectors(self, y):
-        """What labels y (B,) are turned into: (B, embedding). Vectors stay as given."""
-        if y.ndim != 1:
+        """Return what labels y (B,) are turned into, (B, embedding); with
+        `classes=None`, y itself."""
+        check_kind(y.ndim != 1, self, y)
+        if self.classes is None:
             return y
         y = jnp.where(y < 0, self.classes, whole(y))  # -1 would be the last class
         return self.embed(y)  # (B, embedding); NaN of a label out of range
@@ -99,7 +103,7 @@ class Discriminator(nnx.Module):
     The pictures are in the range of the generator's. `hidden` as there.
 
     `dropout` is the share of each hidden layer but the first that is left out where a
-    key is given. y may be vectors, as in the generator.
+    key is given. With `classes=None` y is vectors, as in the generator.
     """
 
     def __init__(
@@ -114,7 +118,7 @@ class Discriminator(nnx.Module):
         label_init=STANDARD,
         rngs: nnx.Rngs,
     ):
-        check_numbers(classes=classes, embedding=embedding)
+        check_numbers(embedding=embedding)
         check_hidden(hidden)
         self.classes, self.embedding = classes, embedding
         self.embed = _embed(classes, embedding, label_init, rngs)
@@ -141,11 +145,24 @@ class Discriminator(nnx.Module):
 
 def one_hot(network, y):
     """Labels y (B,), int, as one-hot vectors (B, classes), float; of a label out of
-    range NaN, at which training stops. Vectors (B, E) stay as given."""
-    if y.ndim != 1:
+    range NaN, at which training stops. Of a network of vectors (see `by_vectors`), y
+    itself."""
+    check_kind(y.ndim != 1, network, y)
+    if network.classes is None:
         return y
     inside = (y >= 0) & (y < network.classes)
     return jnp.where(inside[:, None], nnx.one_hot(whole(y), network.classes), jnp.nan)
+
+
+def by_vectors(network):
+    """Return a copy of a network that takes vectors (B, E) in place of labels.
+
+    The vectors are those that labels are turned into, `network.vectors(y)`, and what
+    lies between them: to ask for something between two labels.
+    """
+    copy = nnx.clone(network)
+    copy.classes = None
+    return copy
 
 
 def join(x, y):
@@ -178,7 +195,8 @@ def train_step(
       discriminator: `discriminator(x, y, key)` gives logits (B,).
       g_optimizer, d_optimizer: an `nnx.Optimizer` of each one's `nnx.Param`s.
       batch: real pictures (B, *shape), float32, in the range of the generator's output,
-        and their labels (B,), int, or vectors (B, E). The fakes are asked for the same.
+        and their labels (B,), int, or, for networks of `classes=None`, vectors (B, E).
+        The fakes are asked for the same.
       key: for the seeds, the wrong labels, and the discriminator's dropout.
       mismatched: from 0 to 1. Of what D is shown as not real, the weight of real
         pictures under a wrong label; the rest is the fakes'. Reed and others take 0.5.
@@ -236,11 +254,13 @@ def wrong_labels(key, y, classes=10):
 def sample(generator, labels, key):
     """One new picture for each of `labels` (N,), int: (N, *shape), float32.
 
-    In the range of the generator's last function. In place of labels: vectors (N, E).
+    In the range of the generator's last function. One of `classes=None` takes vectors
+    (N, E) in place of labels.
 
     Raises:
       ValueError: where labels are not whole numbers in 0..classes - 1, or vectors not
-        as many numbers as the generator is told, or not finite.
+        as many numbers as the generator is told, or not finite; where labels are given
+        to a network of vectors, or the reverse.
     """
     labels = check_labels(labels, generator)
     return generate(generator, noise(generator, len(labels), key), labels)
@@ -270,20 +290,27 @@ def check(batch, objects=(), dark=True):
     """Raise a ValueError where `batch` is not pictures and their labels, as a pair.
 
     The pictures as in chapter 3; the labels (N,), int, in 0..classes - 1, where those
-    of `objects` that have `classes` say how many; or vectors (N, E), float. JAX itself
-    would take any: an embedding answers label 10 of 10 classes with NaN, a one-hot
-    vector is then all 0.
+    of `objects` that have `classes` say how many; or, where that is None, vectors
+    (N, E), float. JAX itself would take any: an embedding answers label 10 of 10
+    classes with NaN, a one-hot vector is then all 0.
     """
     x, labels = pair(batch)
     if not hasattr(x, "shape"):
         raise ValueError(f"x is one array of pictures; given {type(x).__name__}.")
-    gan.check(x, dark)
+    gan.check(x, dark=dark)
     classes = [o for o in objects if hasattr(o, "classes")] or [None]
     for network in classes:
         check_labels(labels, network, len(x))
 
 
+train_step.check_batch = check  # fit asks it of all data
+
+
 def _embed(classes, embedding, init, rngs):
+    """Return the labels' vectors, to be learned, or None where labels are vectors."""
+    if classes is None:
+        return None
+    check_numbers(classes=classes)
     return nnx.Embed(classes, embedding, embedding_init=init, rngs=rngs)
 
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from gencourse import resolve
 from gencourse.devices import jit, spread
 
 
@@ -42,7 +43,14 @@ def compile_step(step, graphdef, treedef, batch_size, transform, functions, mesh
         batch = transform(batch) if transform else batch
         annealed = {name: f(count) for name, f in functions}
         key = jax.random.fold_in(key, count)
+        before = resolve.parameters(objects)
         metrics = _float32(step(*objects, batch, key, **numbers, **annealed))
+        if not resolve.moved(objects, before):
+            raise ValueError(
+                "The step moved no nnx.Param of its objects: it would train nothing. "
+                "Does it call optimizer.update(model, grads)? Is the function under a "
+                "jax.jit, which works on copies? Then use nnx.jit, or none."
+            )
         after, state = nnx.split(objects)
         if after != graphdef:
             raise ValueError(

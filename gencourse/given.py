@@ -11,10 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 
 
-def check_pictures(batch, dark=True):
+def check_pictures(batch, objects=(), dark=True):
     """Raise a ValueError where `batch` is not (B, ...), float, finite; if pictures,
     (B, H, W, C) in [-1, 1] and, where `dark`, with a pixel below 0: a set without one
-    lies in [0, 1]. Flat rows (B, D) pass as points, of any range."""
+    lies in [0, 1]. Flat rows (B, D) pass as points, of any range.
+
+    objects: not looked at; fit gives them to every check.
+    """
     if not hasattr(batch, "shape"):
         raise ValueError(
             "The GAN learns from pictures alone: give one array of them. It has no "
@@ -94,13 +97,18 @@ def pair(batch):
 
 
 def check_labels(labels, network=None, n=None):
-    """`labels` as an array (N,), int32, or vectors (N, E), float32; a ValueError where
-    `network` cannot be told them.
+    """Return `labels` as an array (N,), int32, or vectors (N, E), float32.
+
+    Raise a ValueError if `network` is not made for them. One with `classes` takes
+    labels alone; one with classes=None takes vectors alone: were both allowed, one-hot
+    vectors would train, and labels be asked for afterwards that were never learned.
 
     n: how many there must be.
     """
     y = np.asarray(labels)
-    if y.ndim == 2 and y.dtype.kind == "f":
+    vectors = y.ndim == 2 and y.dtype.kind == "f"
+    check_kind(vectors, network, y)
+    if vectors:
         return _check_vectors(y, network, n)
     if y.ndim != 1 or y.dtype.kind not in "iu" or not len(y):
         raise ValueError(
@@ -118,13 +126,31 @@ def check_labels(labels, network=None, n=None):
     return y.astype(np.int32)
 
 
+def check_kind(vectors, network, y):
+    """Raise a ValueError if labels are given to a network of vectors, or the reverse.
+
+    vectors: whether y, an array, is vectors (N, E), float.
+    """
+    if vectors and getattr(network, "classes", None) is not None:
+        raise ValueError(
+            f"This network takes labels (N,), int, in 0..{network.classes - 1}; given "
+            f"{y.dtype} {y.shape}. One-hot vectors are turned into labels by "
+            f"y.argmax(axis=1). For vectors that are no labels, make G and D with "
+            f"classes=None."
+        )
+    if not vectors and hasattr(network, "classes") and network.classes is None:
+        raise ValueError(
+            f"This network takes vectors (N, {network.embedding}), float, in place of "
+            f"labels: it was made with classes=None. Given {y.dtype} {y.shape}."
+        )
+
+
 def _check_vectors(y, network, n):
     _check_number(y, n)
     wanted = getattr(network, "embedding", None)
     if wanted and y.shape[1] != wanted:
         raise ValueError(
-            f"This network is told {wanted} numbers a picture: labels (N,), int, or "
-            f"vectors (N, {wanted}); given {y.shape}."
+            f"This network takes vectors (N, {wanted}), one a picture; given {y.shape}."
         )
     if not len(y):
         raise ValueError(f"There is no vector at all: given {y.shape}.")

@@ -14,6 +14,7 @@ import functools
 import inspect
 import signal
 import time
+import weakref
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +22,15 @@ import numpy as np
 from flax import nnx
 from tqdm import tqdm
 
-from gencourse import arguments, checkpoint, description, dispatch, memory, readings
+from gencourse import (
+    arguments,
+    checkpoint,
+    description,
+    dispatch,
+    memory,
+    readings,
+    resolve,
+)
 from gencourse.devices import (
     all_or_none,
     check_same,
@@ -59,7 +68,9 @@ def fit(
 
     Args:
       step: `step(*objects, batch, key, **scalars) -> dict of scalars`, jitted with
-        `nnx.jit` or not: fit compiles the plain function its own, faster way.
+        `nnx.jit` or not, or a functools.partial of one: fit compiles the undecorated
+        function its own, faster way, and keeps a jitted one for the next call. If it
+        has an attribute `check_batch`, `check_batch(data, objects)` is called first.
       objects: a tuple of models and optimizers, in the order that `step` takes.
       data: an array (N, ...), or a tuple or dict of such arrays with one N. Batches
         have the same structure. The remainder of N / batch_size sits out an epoch.
@@ -102,7 +113,9 @@ def fit(
         transform or number passed to the step, other data; on devices that cannot
         be meant, or a batch_size that is no multiple of their number; where the
         processes were not given the same, or do not see the same checkpoints.
-      TypeError: where the step's metrics are not a dict of scalars.
+        If no optimizer has a parameter to move, or the step moves none.
+      TypeError: where the step's metrics are not a dict of scalars, or it is compiled
+        by jax.jit, under which models and optimizers are copies.
       NotFinite: at the next reading after a metric, any of them, became NaN or
         infinite. The objects hold what training made of them. What is not finite
         is never saved.
@@ -116,8 +129,7 @@ def fit(
     Where a step fails while it runs (no memory left, say, or a second Ctrl-C in its
     midst), the objects are as they were before fit, or as `resume` had them.
     """
-    jitted = isinstance(step, type(nnx.jit(lambda: None)))
-    plain = step.__wrapped__ if jitted else step
+    plain, kept, check_batch = resolve.resolve(step)
     n, batch_size, steps, per_epoch = arguments.check_arguments(
         objects, data, batch_size, key, steps, epochs
     )
@@ -125,7 +137,8 @@ def fit(
     several, first = processes(mesh)
     own = set(inspect.signature(fit).parameters) - {"scalars", "key", "data"}
     arguments.check_step(plain, scalars, own)
-    arguments.check_data(plain, objects, data, transform, batch_size)
+    resolve.check_optimizers(objects)
+    arguments.check_data(check_batch, objects, data, transform, batch_size)
     arguments.check_saving(save_every, keep)
     same = dict(steps=steps, batch_size=batch_size, save_every=save_every or 0)
     same |= {"resume": resume is not None, "data": data, "key": key, **scalars}
@@ -151,7 +164,7 @@ def fit(
     numbers = {k: v for k, v in scalars.items() if not callable(v)}
     # A jitted step may be kept compiled for a second fit, as nnx.jit itself would; a
     # plain one is compiled anew, since what it refers to may have changed meanwhile.
-    compile_step = dispatch.compiled_step if jitted else dispatch.compile_step
+    compile_step = dispatch.compiled_step if kept else dispatch.compile_step
     what = plain, graphdef, treedef, batch_size, transform, functions, mesh
     advance = compile_step(*what)
     many = dispatch.steps_a_dispatch()
@@ -159,7 +172,7 @@ def fit(
     order_key, step_key = jax.random.split(key)
     carry, data = everywhere(carry, mesh), everywhere(data, mesh)
     step_key, numbers = everywhere((step_key, numbers), mesh)
-    data = jax.tree.map(jnp.asarray, data)
+    data = jax.tree.map(_to_device, data)
 
     read = [history] if history else []  # metrics on the host, a dict a reading
     waiting = []  # metrics still on the device: a dict a dispatch
@@ -239,6 +252,22 @@ def _go_on(folder, objects, steps, run):
     else:
         print(f"Step {steps} was reached before, and is saved in {folder}.")
     return saved.step, saved.history
+
+
+_sent = {}  # by the id of a read-only NumPy array: it, weakly, and what JAX has of it
+
+
+def _to_device(array):
+    """Return a JAX array of the same numbers; a read-only one is sent only once, and
+    stays on the device as long as it lives on the host."""
+    if not isinstance(array, np.ndarray) or not arguments.is_constant(array):
+        return jnp.asarray(array)
+    at = id(array)
+    known, there = _sent.get(at, (None, None))
+    if known is None or known() is not array:
+        there = jnp.asarray(array)
+        _sent[at] = weakref.ref(array, lambda _: _sent.pop(at, None)), there
+    return there
 
 
 def _alive(leaves):

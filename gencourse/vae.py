@@ -190,14 +190,20 @@ def continuous_bernoulli_loss(logits, x):
     return reconstruction_loss(logits, x) - log_constant.sum(axis=(1, 2, 3))
 
 
-def check(batch):
-    """Raise a ValueError where `batch` is not (B, H, W, C), float, in [0, 1]."""
+def check(batch, objects=()):
+    """Raise a ValueError where `batch` is not (B, H, W, C), float, in [0, 1].
+
+    objects: not looked at; fit gives them to every check.
+    """
     if hasattr(batch, "shape") and np.ndim(batch) != 4:
         raise ValueError(
             f"Pictures have shape (B, H, W, C); given {np.shape(batch)}. One picture "
             f"alone is x[None]; grey ones without a channel are x[..., None]."
         )
-    autoencoder.check(batch, getattr(batch, "shape", ())[1:])
+    autoencoder.check(batch, shape=getattr(batch, "shape", ())[1:])
+
+
+train_step.check_batch = log_weight.check_batch = check
 
 
 def _check_fits(model, x):

@@ -83,7 +83,6 @@ def trained(step, networks, x, seed, **options):
     adam = optax.adam(RATE, b1=0.5)
     optimizers = [nnx.Optimizer(a, adam, wrt=nnx.Param) for a in networks]
     mean = nnx.clone(networks[0])
-    gan.check(x)  # fit asks the step's own module, which is this one
     start = time.process_time()
     objects = mean, *networks, *optimizers
     fit(step, objects, x, key=jax.random.key(seed), **options)

@@ -185,9 +185,40 @@ def test_vectors_may_stand_in_place_of_labels(networks):
     vectors = generator.vectors(jnp.asarray(y))
     assert vectors.shape == (2, 10)
     ends = cgan.generate(generator, z, y)
-    np.testing.assert_allclose(cgan.generate(generator, z, vectors), ends, atol=1e-6)
-    middle = cgan.generate(generator, z, vectors[::-1] / 2 + vectors / 2)
+    told = cgan.by_vectors(generator)
+    np.testing.assert_allclose(cgan.generate(told, z, vectors), ends, atol=1e-6)
+    middle = cgan.generate(told, z, vectors[::-1] / 2 + vectors / 2)
     assert np.abs(middle - ends).max() > 1e-4
+
+
+def in_vectors():
+    options = dict(shape=(3,), classes=None, embedding=10, rngs=nnx.Rngs(0))
+    return cgan.Generator(2, (8,), **options), cgan.Discriminator((8,), **options)
+
+
+def test_labels_and_vectors_are_never_taken_for_each_other():
+    """One-hot vectors would train, and then 7 would be a label that nobody learned."""
+    of_labels, of_vectors = with_optimizers(dense()), with_optimizers(in_vectors())
+    x = np.random.default_rng(0).uniform(-1, 1, (4, *SHAPE)).astype(np.float32)
+    points, y = x.reshape(4, -1)[:, :3], np.arange(4)
+    one_hot = np.eye(10, dtype=np.float32)[y]
+    options = dict(batch_size=4, steps=1, key=KEY, progress=False)
+    before = numbers(of_labels), numbers(of_vectors)
+    for objects, batch, message in (
+        (of_labels, (x, one_hot), r"One-hot .* by y\.argmax\(axis=1\)"),
+        (of_vectors, (points, y), r"takes vectors \(N, 10\), float"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            fit(cgan.train_step, objects, batch, **options)
+        with pytest.raises(ValueError, match=message):
+            cgan.train_step(*objects, batch, KEY)
+        with pytest.raises(ValueError, match=message):
+            cgan.sample(objects[0], batch[1], KEY)
+        with pytest.raises(ValueError, match=message):
+            cgan.belief(objects[1], *batch)
+    assert same(before, (numbers(of_labels), numbers(of_vectors)))
+    fit(cgan.train_step, of_vectors, (points, one_hot), **options)
+    assert cgan.sample(of_vectors[0], one_hot, KEY).shape == (4, 3)
 
 
 def test_dropout_works_where_a_key_is_given_and_nowhere_else(pictures):
@@ -535,8 +566,7 @@ BAD_LABELS = {
     "bools": (lambda y: y > 4, "whole numbers .* given bool"),
     "one-hot bytes": (lambda y: np.eye(10, dtype=np.uint8)[y], "given uint8"),
     "short": (lambda y: y[:-1], "39 labels for 40"),
-    "vectors of five": (lambda y: np.zeros((len(y), 5)), r"vectors \(N, 10\)"),
-    "nan": (lambda y: np.full((len(y), 10), np.nan), "NaN or infinite"),
+    "one-hot": (lambda y: np.eye(10)[y], r"One-hot .* y\.argmax"),
 }
 
 
@@ -663,14 +693,26 @@ def test_widths_and_shares_that_cannot_be():
 
 
 def test_wrong_labels_of_vectors_and_odd_shares_are_refused(pictures):
-    objects = with_optimizers(dense())
+    objects, told = with_optimizers(dense()), with_optimizers(in_vectors())
     x, y = pictures
     vectors = np.zeros((len(y), 10), np.float32)
     with pytest.raises(ValueError, match="leave mismatched at 0"):
-        cgan.train_step(*objects, (x, vectors), KEY, mismatched=0.5)
+        cgan.train_step(*told, (vectors[:, :3], vectors), KEY, mismatched=0.5)
     for share in (-0.1, 1.5):
         with pytest.raises(ValueError, match="from 0 to 1"):
             cgan.train_step(*objects, (x, y), KEY, mismatched=share)
+
+
+def test_bad_vectors_are_refused():
+    generator, _ = in_vectors()
+    z = gan.noise(generator, 4, KEY)
+    for vectors, message in (
+        (np.zeros((4, 5), np.float32), r"takes vectors \(N, 10\)"),
+        (np.full((4, 10), np.nan), "NaN or infinite"),
+        (np.zeros((0, 10)), "no vector at all"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            cgan.generate(generator, z, vectors)
 
 
 def test_no_labels_and_bad_seeds_are_refused():

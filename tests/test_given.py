@@ -42,6 +42,10 @@ def shapes(network, **given):
 def test_a_network_says_which_of_its_numbers_cannot_be(network, given, names):
     for wrong in (0, -3, 2.0, None, True, "8"):
         for which in names:
+            if (wrong, which, given) == (None, "classes", {}) and "cgan" in name(
+                network
+            ):
+                continue  # the dense networks then take vectors
             match = f"^{which} is a whole number, 1 or more; given {wrong!r}"
             with pytest.raises(ValueError, match=match):
                 network(**given | {which: wrong}, rngs=nnx.Rngs(0))

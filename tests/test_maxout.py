@@ -110,7 +110,7 @@ def test_the_schedules_are_the_paper_s_in_fewer_steps():
 def test_bad_labels_are_refused(batch):
     x, y = batch
     with pytest.raises(ValueError, match="3 classes"):
-        maxout.check((x, y + 1), networks())
+        cgan.check((x, y + 1), networks())
 
 
 def leaves(networks):

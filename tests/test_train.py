@@ -112,15 +112,15 @@ def test_a_schedule_is_annealed_without_recompiling():
     traced = []
 
     @nnx.jit
-    def counting(model, optimizer, batch, key, weight):
+    def counting(model, batch, key, weight):
         traced.append(1)
         return {"weight": weight}
 
     options = dict(batch_size=10, key=KEY, progress=False)
     ramp = optax.linear_schedule(0.0, 1.0, 4)
-    history = fit(counting, line(), DATA, steps=6, weight=ramp, **options)
+    history = fit(counting, (Line(),), DATA, steps=6, weight=ramp, **options)
     np.testing.assert_allclose(history["weight"], [0, 0.25, 0.5, 0.75, 1, 1])
-    objects, number = line(), len(traced)
+    objects, number = (Line(),), len(traced)
     for weight in (1.0, 2.0):
         history = fit(counting, objects, DATA, steps=2, weight=weight, **options)
         assert np.array_equal(history["weight"], [weight, weight])
@@ -130,31 +130,31 @@ def test_a_schedule_is_annealed_without_recompiling():
 def test_a_schedule_that_waits_is_given_signed_steps():
     """Optax subtracts transition_begin: an unsigned count would wrap around."""
 
-    def look(model, optimizer, batch, key, weight):
+    def look(model, batch, key, weight):
         return {"weight": weight}
 
     late = optax.linear_schedule(0.0, 1.0, 2, transition_begin=3)
     options = dict(batch_size=10, key=KEY, progress=False)
-    history = fit(look, line(), DATA, steps=7, weight=late, **options)
+    history = fit(look, (Line(),), DATA, steps=7, weight=late, **options)
     np.testing.assert_allclose(history["weight"], [0, 0, 0, 0, 0.5, 1, 1])
 
 
 def test_a_whole_number_stays_one():
-    def look(model, optimizer, batch, key, row):
+    def look(model, batch, key, row):
         return {"x": jnp.arange(5)[row]}
 
     history = fit(
-        look, line(), DATA, batch_size=10, steps=2, row=3, key=KEY, progress=False
+        look, (Line(),), DATA, batch_size=10, steps=2, row=3, key=KEY, progress=False
     )
     assert history["x"].tolist() == [3, 3]
 
 
 def test_metrics_keep_their_names_when_a_step_returns_others_later():
     @nnx.jit
-    def named(model, optimizer, batch, key, late=None):
+    def named(model, batch, key, late=None):
         return {"early" if late is None else "late": 1.0}
 
-    objects, options = line(), dict(batch_size=10, key=KEY, progress=False, steps=2)
+    objects, options = (Line(),), dict(batch_size=10, key=KEY, progress=False, steps=2)
     for scalars, name in (({}, "early"), ({"late": 2.0}, "late"), ({}, "early")):
         assert list(fit(named, objects, DATA, **options, **scalars)) == [name]
 
@@ -162,10 +162,10 @@ def test_metrics_keep_their_names_when_a_step_returns_others_later():
 def test_a_plain_step_sees_what_changed_in_the_notebook():
     number = [1.0]
 
-    def look(model, optimizer, batch, key):
+    def look(model, batch, key):
         return {"number": number[0]}
 
-    objects, options = line(), dict(batch_size=10, key=KEY, progress=False, steps=1)
+    objects, options = (Line(),), dict(batch_size=10, key=KEY, progress=False, steps=1)
     assert fit(look, objects, DATA, **options)["number"] == 1
     number[0] = 5.0
     assert fit(look, objects, DATA, **options)["number"] == 5
@@ -232,12 +232,12 @@ def test_names_that_never_arrive_are_refused():
 def test_uint8_stays_uint8_until_a_batch_is_cut():
     pictures = np.arange(50, dtype=np.uint8)
 
-    def look(model, optimizer, batch, key):
+    def look(model, batch, key):
         return {"largest": batch.max()}
 
     history = fit(
         look,
-        line(),
+        (Line(),),
         pictures,
         batch_size=50,
         steps=1,
@@ -249,12 +249,12 @@ def test_uint8_stays_uint8_until_a_batch_is_cut():
 
 
 def test_batches_keep_the_structure_of_the_data():
-    def look(model, optimizer, batch, key):
+    def look(model, batch, key):
         return {"agree": (batch["x"] * 2 == batch["y"]).mean()}
 
     rows = np.arange(40.0, dtype=np.float32)
     data = {"x": rows, "y": 2 * rows}
-    history = fit(look, line(), data, batch_size=7, steps=9, key=KEY, progress=False)
+    history = fit(look, (Line(),), data, batch_size=7, steps=9, key=KEY, progress=False)
     assert (history["agree"] == 1).all()
 
 

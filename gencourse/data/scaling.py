@@ -10,7 +10,8 @@ def scale(images, to: str):
     """Scale uint8 pictures (N, H, W, C) to float32, same shape.
 
     to: "unit" gives [0, 1], for likelihoods; "tanh" gives [-1, 1], for generators that
-    end in tanh. Works on NumPy and JAX arrays, and inside `jax.jit`.
+    end in tanh. Works on NumPy and JAX arrays, and inside `jax.jit`. What it returns
+    is read-only, as what data.load gives: `.copy()` it to change it.
     """
     low, high = _range(to)
     _check_rank(images)
@@ -21,7 +22,7 @@ def scale(images, to: str):
             f"the pictures are {images.dtype}, not uint8 as data.load gives them: "
             "if they hold bytes, convert with .astype('uint8') first"
         )
-    return images.astype(np.float32) / (255 / (high - low)) + low
+    return _read_only(images.astype(np.float32) / (255 / (high - low)) + low)
 
 
 def unscale(images, from_: str) -> np.ndarray:
@@ -45,7 +46,7 @@ def pad(images, size: int) -> np.ndarray:
 
     Takes uint8, or float in [0, 1], and keeps the dtype. Where the difference is odd
     the bottom and the right get the extra line. Pictures in [-1, 1] are refused: black
-    is -1 there, so pad before you scale.
+    is -1 there, so pad before you scale. The result is read-only.
     """
     _check_rank(images)
     if _is_float(images):
@@ -56,7 +57,14 @@ def pad(images, size: int) -> np.ndarray:
     if max(images.shape[1:3]) > size:
         raise ValueError(f"pictures {images.shape[1:3]} do not fit in {size} x {size}")
     sides = [((size - n) // 2, (size - n + 1) // 2) for n in images.shape[1:3]]
-    return np.pad(images, [(0, 0), *sides, (0, 0)])
+    return _read_only(np.pad(images, [(0, 0), *sides, (0, 0)]))
+
+
+def _read_only(images):
+    """Return NumPy pictures write-protected: `fit` checks and sends such a set once."""
+    if isinstance(images, np.ndarray):
+        images.flags.writeable = False
+    return images
 
 
 def _range(name):

@@ -1,11 +1,11 @@
 """The likelihood of pictures under a model with hidden codes, as a bound."""
 
-import sys
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+
+from gencourse.resolve import check_of
 
 
 def log_likelihood(log_weight, model, x, key, *, samples=500, rows=100, at_once=50):
@@ -21,8 +21,8 @@ def log_likelihood(log_weight, model, x, key, *, samples=500, rows=100, at_once=
         for each row of x: (B,).
       model: its first argument, an `nnx.Module`. Where it has BatchNorms they are set
         to their running statistics here; the model itself stays as it is.
-      x: (N, ...), float; for Bernoulli likelihoods 0 or 1. Where the module that
-        `log_weight` comes from has a function `check`, x has to pass it.
+      x: (N, ...), float; for Bernoulli likelihoods 0 or 1. If `log_weight` has an
+        attribute `check_batch`, a function of x and of (model,), x has to pass it.
       key: a `jax.random.key`. samples: how many weights a row.
       rows, at_once: how many rows, and samples of each, are held in memory together;
         the result does not depend on `at_once` but for other noise.
@@ -31,7 +31,7 @@ def log_likelihood(log_weight, model, x, key, *, samples=500, rows=100, at_once=
       (N,), float64. Its mean over the rows is the usual figure.
 
     Raises:
-      ValueError: where there is no row, or a number is below 1; of `check`.
+      ValueError: where there is no row, or a number is below 1; of `check_batch`.
       FloatingPointError: where a weight is NaN or infinite.
 
     Source: Y. Burda, R. Grosse, R. Salakhutdinov, "Importance weighted autoencoders",
@@ -42,9 +42,8 @@ def log_likelihood(log_weight, model, x, key, *, samples=500, rows=100, at_once=
             f"There are {len(x)} rows, samples={samples}, rows={rows}, "
             f"at_once={at_once}: each must be 1 or more."
         )
-    check = getattr(sys.modules.get(log_weight.__module__), "check", None)
-    if check:
-        check(x)
+    if check_batch := check_of(log_weight):
+        check_batch(x, (model,))
     model = nnx.view(model, use_running_average=True, raise_if_not_found=False)
     at_once = min(at_once, samples)
     results = []
