@@ -11,7 +11,9 @@ import re
 from functools import cache
 from pathlib import Path
 
+import nbformat
 import pytest
+from test_notebooks import IDLE
 
 from tools import notebooks
 
@@ -174,6 +176,8 @@ def test_every_exercise_is_checked_and_its_blank_fails(path):
     assert named == set(answers(chapter)), "exercises without a check cell, or known"
     assert len(checks) == len(named), "check cells that check no known exercise"
     assert 4 <= len(checks) <= 7
+    last = max(i for i, cell in enumerate(nb.cells) if cell in checks)
+    nb.cells = [nbformat.v4.new_code_cell(IDLE), *nb.cells[: last + 1]]
     notebooks.execute(nb, target.parent, "smoke", allow_errors=True, timeout=600)
     for cell in checks:
         errors = [out for out in cell.outputs if out.output_type == "error"]

@@ -2,8 +2,9 @@
 
 Run in the smoke budget, in kernels of their own. What a run is compared with: the
 committed output of cells tagged `nbval-check-output`; pictures, which must not be
-blank. Cells tagged `must-fail-untrained` are run once more with a training that
-changes nothing, and every assert in them has to fail.
+blank. Cells tagged `must-fail-untrained` are run once more, after all that stands
+before them, with a training that changes nothing (_idle.py), and every assert in them
+has to fail.
 """
 
 import ast
@@ -24,26 +25,8 @@ CHAPTERS = sorted(ROOT.glob("chapters/*.ipynb"))
 NOTEBOOKS = CHAPTERS + sorted(ROOT.glob("solutions/*.ipynb"))
 TAG = "must-fail-untrained"
 
-# Put before a chapter's first cell: fit does its work, then takes it back.
-IDLE = """\
-import functools as _functools
-import gencourse.train as _train
-import jax as _jax
-import jax.numpy as _jnp
-from flax import nnx as _nnx
-
-def _idle(fit):
-    @_functools.wraps(fit)
-    def wrapper(step, objects, *args, **kwargs):
-        before = [_jax.tree.map(_jnp.copy, _nnx.state(o)) for o in objects]
-        history = fit(step, objects, *args, **kwargs)
-        for thing, state in zip(objects, before):
-            _nnx.update(thing, state)
-        return history
-    return wrapper
-
-_train.fit = _idle(_train.fit)
-"""
+# Put before a chapter's first cell: fit does two steps, then takes them back.
+IDLE = f"import sys; sys.path.append({str(TESTS)!r}); import _idle; _idle.begin()"
 
 
 def name(path):
@@ -90,7 +73,8 @@ def test_asserts_about_training_fail_without_training(path):
     assert tagged, f"no cell of {name(path)} is tagged {TAG}: what did training change?"
     for cell in tagged:
         cell.source = ask_every_assert(cell.source)
-    nb.cells.insert(0, nbformat.v4.new_code_cell(IDLE))
+    last = max(i for i, cell in enumerate(nb.cells) if cell in tagged)
+    nb.cells = [nbformat.v4.new_code_cell(IDLE), *nb.cells[: last + 1]]
     notebooks.execute(nb, path.parent, "smoke", allow_errors=True, timeout=600)
     for cell in tagged:
         errors = [out for out in cell.outputs if out.output_type == "error"]
