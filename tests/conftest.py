@@ -10,7 +10,6 @@ import hashlib
 import os
 import shutil
 import signal
-import tempfile
 from pathlib import Path
 
 from gencourse import compiled  # needs no JAX, which reads the environment below

@@ -14,10 +14,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import _idle
+import jax
 import nbformat
+import numpy as np
 import pytest
+from flax import nnx
 
-from tools import notebooks
+from gencourse import checkpoint, train
+from tools import faults, notebooks
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
@@ -64,6 +69,25 @@ def ask_every_assert(source):
         "if _held: raise RuntimeError(f'holds for an untrained model: {_held}')"
     )
     return f"_asserts = []\n{asked}\n{end}"
+
+
+def test_an_idle_training_changes_nothing_and_tells_a_whole_history(tmp_path):
+    objects = faults.objects()
+    options = dict(batch_size=7, key=jax.random.key(0), progress=False, weight=1.0)
+    before = [np.array(leaf) for leaf in jax.tree.leaves(nnx.state(objects))]
+    for more, steps in ({"steps": 5}, 5), ({"steps": 1}, 1), ({"epochs": 3}, 6):
+        data = np.random.default_rng(0).normal(size=(15, 3)).astype(np.float32)
+        found = _idle.idle(train.fit)(faults.step, objects, data, **more, **options)
+        honest = train.fit(faults.step, faults.objects(), data, **more, **options)
+        assert found.keys() == honest.keys()
+        assert all(found[k].shape == honest[k].shape == (steps,) for k in found)
+        after = jax.tree.leaves(nnx.state(objects))
+        assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+    for steps in (5, 9):  # as a notebook that looks at it on its way
+        more = options | {"steps": steps, "resume": tmp_path}
+        found = _idle.idle(train.fit)(faults.step, objects, data, **more)
+        assert found["loss"].shape == (steps,) and found["loss"].std() > 0
+    assert checkpoint.latest(tmp_path) == _idle.STEPS
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=name)
