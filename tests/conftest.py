@@ -76,7 +76,8 @@ def prune():
 def compilation(request):
     """Compile in haste, unless the module says IN_HASTE = False, and then forget it.
 
-    What a module's processes compile, such as a notebook's kernel, is compiled alike.
+    Haste is for what runs a few times; what runs for long, or is about bits, is
+    compiled as users have it. Processes that a module starts do as the module does.
     """
     haste = getattr(request.module, "IN_HASTE", True)
     name = "JAX_DISABLE_MOST_OPTIMIZATIONS"
