@@ -1,6 +1,7 @@
 # The course's commands; `make` alone lists them. Each says what it does.
 #   make lab PYTHON=python3.12        with another Python, 3.11 to 3.13
-#   make test ARGS="-k house"         more for pytest
+#   make test ARGS="-k house"         more for pytest, and then in one process
+#   make test ARGS="-k exercises" WORKERS=2
 #   make chapters NB=chapters/01_autoencoder.ipynb
 #   make results NAMES=autoencoder.fashion_mnist
 
@@ -22,7 +23,7 @@ ifneq ($(shell $(PY) -c "print(open('$(READY)').read().strip())" 2>/dev/null),$(
   $(shell rm -f $(READY))
 endif
 
-.PHONY: help lab env test lint chapters exercises quotes results bench faults lock clean
+.PHONY: help lab env test quick lint chapters exercises quotes results bench faults lock clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /make \1: /p' Makefile
@@ -38,7 +39,12 @@ env: $(READY) ## set up alone: .venv with the locked packages and gencourse
 
 test: env ## set up, then run every test, notebooks too: minutes on two cores
 	@echo "Running the tests, every notebook in its smallest budget: some minutes."
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n $(WORKERS) $(if $(ARGS),,--junitxml=build/tests.xml) $(ARGS)
+# Each takes a core and up to 2 GB, a notebook's kernel included.
+WORKERS ?= $(if $(ARGS),0,2)
+
+quick: env ## the tests without notebooks, for every day
+	@$(PY) -m pytest -n 2 --ignore=tests/test_notebooks.py -k "not blank_fails" $(ARGS)
 
 lint: env ## style, and that nothing generated is stale
 	$(PY) -m ruff check

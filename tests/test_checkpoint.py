@@ -27,6 +27,8 @@ from gencourse import (
 from gencourse.train import NotFinite, fit
 from tools import faults
 
+IN_HASTE = False  # these are about bits
+
 
 class Layers(nnx.Module):
     """Something of every kind that a network may hold."""

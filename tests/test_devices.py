@@ -15,6 +15,8 @@ import pytest
 from gencourse import devices, dispatch, train
 from tools import faults
 
+IN_HASTE = False  # these are about rounding
+
 SCRIPT = Path(__file__).with_name("_many_devices.py")
 
 
@@ -22,6 +24,8 @@ def start(count, *args):
     """A process with `count` devices: the CPU, as often as that."""
     flags = f"--xla_force_host_platform_device_count={count}"
     environment = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    if count == 1:  # what several processes compile together, none keeps for later
+        environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
     command = [sys.executable, str(SCRIPT), *map(str, args)]
     pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     return subprocess.Popen(command, env=environment, **pipes)

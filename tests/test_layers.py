@@ -8,6 +8,8 @@ from jax import export
 
 from gencourse import convolution, layers
 
+IN_HASTE = False  # what users compile
+
 
 def values_and_gradients(layer, x):
     def f(layer, x):
@@ -30,7 +32,7 @@ PAIRS = [(layers.Conv, nnx.Conv), (layers.ConvTranspose, nnx.ConvTranspose)]
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("kernel", range(1, 8))
+@pytest.mark.parametrize("kernel", [1, 2, 3, 4, 7])
 @pytest.mark.parametrize("ours, theirs", PAIRS, ids=["Conv", "ConvTranspose"])
 def test_equal_to_flax_in_value_and_every_gradient(ours, theirs, kernel, stride):
     x = jax.random.normal(jax.random.key(1), (2, 7, 8, 3))  # an odd and an even side

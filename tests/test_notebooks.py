@@ -2,8 +2,9 @@
 
 Run in the smoke budget, in kernels of their own. What a run is compared with: the
 committed output of cells tagged `nbval-check-output`; pictures, which must not be
-blank. Cells tagged `must-fail-untrained` are run once more with a training that
-changes nothing, and every assert in them has to fail.
+blank. Cells tagged `must-fail-untrained` are run once more, after all that stands
+before them, with a training that changes nothing (_idle.py), and every assert in them
+has to fail.
 """
 
 import ast
@@ -13,37 +14,25 @@ import subprocess
 import sys
 from pathlib import Path
 
+import _idle
+import jax
 import nbformat
+import numpy as np
 import pytest
+from flax import nnx
 
-from tools import notebooks
+from gencourse import checkpoint, train
+from tools import faults, notebooks
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
 CHAPTERS = sorted(ROOT.glob("chapters/*.ipynb"))
 NOTEBOOKS = CHAPTERS + sorted(ROOT.glob("solutions/*.ipynb"))
 TAG = "must-fail-untrained"
+IN_HASTE = False  # hundreds of steps: what is compiled slowly runs twice as fast
 
-# Put before a chapter's first cell: fit does its work, then takes it back.
-IDLE = """\
-import functools as _functools
-import gencourse.train as _train
-import jax as _jax
-import jax.numpy as _jnp
-from flax import nnx as _nnx
-
-def _idle(fit):
-    @_functools.wraps(fit)
-    def wrapper(step, objects, *args, **kwargs):
-        before = [_jax.tree.map(_jnp.copy, _nnx.state(o)) for o in objects]
-        history = fit(step, objects, *args, **kwargs)
-        for thing, state in zip(objects, before):
-            _nnx.update(thing, state)
-        return history
-    return wrapper
-
-_train.fit = _idle(_train.fit)
-"""
+# Put before a chapter's first cell: fit does two steps, then takes them back.
+IDLE = f"import sys; sys.path.append({str(TESTS)!r}); import _idle; _idle.begin()"
 
 
 def name(path):
@@ -83,6 +72,25 @@ def ask_every_assert(source):
     return f"_asserts = []\n{asked}\n{end}"
 
 
+def test_an_idle_training_changes_nothing_and_tells_a_whole_history(tmp_path):
+    objects = faults.objects()
+    options = dict(batch_size=7, key=jax.random.key(0), progress=False, weight=1.0)
+    before = [np.array(leaf) for leaf in jax.tree.leaves(nnx.state(objects))]
+    for more, steps in ({"steps": 5}, 5), ({"steps": 1}, 1), ({"epochs": 3}, 6):
+        data = np.random.default_rng(0).normal(size=(15, 3)).astype(np.float32)
+        found = _idle.idle(train.fit)(faults.step, objects, data, **more, **options)
+        honest = train.fit(faults.step, faults.objects(), data, **more, **options)
+        assert found.keys() == honest.keys()
+        assert all(found[k].shape == honest[k].shape == (steps,) for k in found)
+        after = jax.tree.leaves(nnx.state(objects))
+        assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+    for steps in (5, 9):  # as a notebook that looks at it on its way
+        more = options | {"steps": steps, "resume": tmp_path}
+        found = _idle.idle(train.fit)(faults.step, objects, data, **more)
+        assert found["loss"].shape == (steps,) and found["loss"].std() > 0
+    assert checkpoint.latest(tmp_path) == _idle.STEPS
+
+
 @pytest.mark.parametrize("path", CHAPTERS, ids=name)
 def test_asserts_about_training_fail_without_training(path):
     nb = notebooks.read(path)
@@ -90,7 +98,8 @@ def test_asserts_about_training_fail_without_training(path):
     assert tagged, f"no cell of {name(path)} is tagged {TAG}: what did training change?"
     for cell in tagged:
         cell.source = ask_every_assert(cell.source)
-    nb.cells.insert(0, nbformat.v4.new_code_cell(IDLE))
+    last = max(i for i, cell in enumerate(nb.cells) if cell in tagged)
+    nb.cells = [nbformat.v4.new_code_cell(IDLE), *nb.cells[: last + 1]]
     notebooks.execute(nb, path.parent, "smoke", allow_errors=True, timeout=600)
     for cell in tagged:
         errors = [out for out in cell.outputs if out.output_type == "error"]

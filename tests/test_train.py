@@ -16,6 +16,8 @@ from flax import nnx
 from gencourse import autoencoder, dispatch, train
 from gencourse.train import NotFinite, fit
 
+IN_HASTE = False  # these are about bits
+
 
 class Line(nnx.Module):
     """y = a x + b, the smallest thing that can be trained."""

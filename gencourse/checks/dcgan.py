@@ -1027,7 +1027,7 @@ def _check_kept(still, generator, z, before, after, start):
 def statistics(answer):
     """4.6: a step of G that moves nothing of D."""
     before, after, loss = _after(answer)
-    _, wanted, right_loss = _after(_g_step)
+    _, wanted, right_loss = _friends_step()
     names = ("weights", "running statistics", "modes")
     d_moved, g_moved, g_right = (
         {n: not _same(a, b) for n, a, b in zip(names, one, other, strict=True)}
@@ -1086,6 +1086,12 @@ def _after(step):
     if loss is not None:
         loss = shape(loss, (), "G's loss, one number")
     return before, after, loss
+
+
+@functools.cache
+def _friends_step(**change):
+    """What the friend's step leaves behind, or one that differs in `change`."""
+    return _after(functools.partial(_g_step, **change))
 
 
 def _g_step(
@@ -1153,16 +1159,18 @@ def _check_g(moved, wrong, after, wanted):
         )
 
 
+def _running(discriminator):
+    return nnx.view(discriminator, use_running_average=True)
+
+
+def _as_fake(logits):
+    return -gan.g_loss_min_max(logits)
+
+
 def _check_moves(weights, start):
-    def running(discriminator):
-        return nnx.view(discriminator, use_running_average=True)
-
-    def as_fake(logits):
-        return -gan.g_loss_min_max(logits)
-
     for how, hint in [
         (
-            dict(judge=running),
+            dict(judge=_running),
             "But G moves otherwise than in the friend's step: D now judges by its "
             "running statistics, as it does when training is over. In training it "
             "judges by the batch's. Keep the mode, and throw away what it notes.",
@@ -1172,11 +1180,11 @@ def _check_moves(weights, start):
             "But that is the min-max loss. The loss was right: gan.g_loss.",
         ),
         (
-            dict(loss=as_fake),
+            dict(loss=_as_fake),
             "But G learns to be found out: the target is turned round.",
         ),
     ]:
-        if _same(_after(functools.partial(_g_step, **how))[1]["G"][0], weights):
+        if _same(_friends_step(**how)[1]["G"][0], weights):
             raise Wrong(start + hint)
     raise Wrong(
         f"{start}But G does not move as in the friend's step, which was right for G: "
