@@ -12,10 +12,11 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from gencourse import compiled, data, memory, places
+from gencourse import compiled, data, memory, notebook, places
 from gencourse.data import cache, prepared
 from gencourse.data.sets import SETS, SPLITS, NotPrepared
 
+NEEDED = f"a notebook takes up to {notebook.MEMORY / 1e9:.1f}"
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "tensorflow-datasets")
 
 
@@ -26,7 +27,7 @@ def doctor() -> int:
     print(f"packages   {', '.join(f'{k} {v}' for k, v in facts['versions'].items())}")
     print(f"devices    {facts['devices'] or facts['jax_error']}")
     print(f"threads    {facts['threads']} of the CPU may be used")
-    print(f"memory     {facts['memory'] / 1e9:.1f} GB free")
+    print(f"memory     {facts['memory'] / 1e9:.1f} GB free, {NEEDED}")
     print(f"disk       {facts['disk'] / 1e9:.1f} GB free in {facts['home']}")
     print(f"compiled   {facts['compiled'] / 1e6:,.0f} MB in {compiled.home()}")
     for name, state in facts["sets"].items():
@@ -165,8 +166,11 @@ def advice(facts: dict) -> list[tuple[bool, str]]:
         )
     if facts["threads"] < 2:
         say("one CPU thread only: training takes about twice the minutes stated")
-    if facts["memory"] < 2e9:
-        say(f"little memory ({facts['memory'] / 1e9:.1f} GB): close other programs")
+    if facts["memory"] < notebook.MEMORY:
+        say(
+            f"little memory ({facts['memory'] / 1e9:.1f} GB free, {NEEDED}): close "
+            "other programs, and notebooks that you have read"
+        )
     if facts["disk"] < 1e9:
         say(
             f"little disk ({facts['disk'] / 1e9:.1f} GB) in {facts['home']}: make "

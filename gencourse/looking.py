@@ -21,11 +21,23 @@ def still(network):
     return nnx.view(network, **modes, raise_if_not_found=False)
 
 
-def in_chunks(f, network, *rows, size=1000):
-    """f(network, *rows) over 1,000 rows at a time, so that memory stays small."""
-    starts = range(0, len(rows[0]), size)
-    parts = [f(network, *(jnp.asarray(a[i : i + size]) for a in rows)) for i in starts]
-    return jnp.concatenate(parts)
+def in_chunks(f, network, *rows, size=250):
+    """f(network, *rows) over 250 rows at a time, so that memory stays small.
+
+    A convolution's maps of a thousand pictures take half a gigabyte and more, and on a
+    CPU fewer at once are as quick. Where fewer are left the last of them is repeated,
+    up to 16 or 64 rows or all 250, and its copies are thrown away: so f is compiled
+    for three sizes at most, and not for each number of rows that anybody looks at.
+    """
+    many, parts = len(rows[0]), []
+    for i in range(0, many, size):
+        some = [jnp.asarray(a[i : i + size]) for a in rows]
+        few = len(some[0])
+        fill = next(n for n in (16, 64, size) if few <= n) - few
+        if fill:
+            some = [jnp.concatenate([a, jnp.repeat(a[-1:], fill, 0)]) for a in some]
+        parts.append(f(network, *some))
+    return jnp.concatenate(parts)[:many]
 
 
 @nnx.jit

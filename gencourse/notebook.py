@@ -10,6 +10,7 @@ from pathlib import Path
 from gencourse import compiled
 
 BUDGETS = ("smoke", "laptop", "full")
+MEMORY = 1.5e9  # bytes: no notebook takes more on a CPU, in the laptop budget
 
 
 def budget_name():
@@ -36,35 +37,38 @@ def budget(*, smoke, laptop, full):
 
 
 def begin(name):
-    """Print the versions, the device, the budget, and how long the notebook takes.
+    """Print the versions, the device, the budget, and what the notebook takes.
 
     What JAX compiles from here on is kept for the next run: see gencourse.compiled.
 
     Args:
       name: the notebook in results.json, such as "chapters.01_autoencoder". The
-        minutes were measured by `make results`, on the machine that it names there.
+        minutes and the memory were measured by `make results`, on the machine that it
+        names there.
     """
     import jax  # here, so that asking for a budget costs nothing
 
     compiled.keep()
     names = ("jax", "flax", "optax", "numpy")
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in names)
-    minutes = _measured(f"{name}.{budget_name()}.minutes")
+    measured = _measured(f"{name}.{budget_name()}")
     print(f"Python {sys.version_info.major}.{sys.version_info.minor}, {versions}")
     print(f"Device: {jax.devices()[0].platform}, {jax.device_count()} of them")
-    print(f"Budget: {budget_name()}. Time for the whole notebook: {minutes}.")
+    print(f"Budget: {budget_name()}. Time for the whole notebook: {measured}.")
 
 
 def _measured(name):
-    """What results.json says of a notebook's minutes, in words."""
+    """Return what results.json says of a notebook's minutes and memory, in words."""
     file = Path("../results/results.json")  # from the notebook's own folder
     results = json.loads(file.read_text()) if file.exists() else {}
-    if name not in results:
+    entry, memory = (results.get(f"{name}.{what}") for what in ("minutes", "gb"))
+    if not entry:
         return "not measured for this budget"
-    minutes = results[name]["mean"]
+    minutes = entry["mean"]
     many = "a minute" if round(minutes) == 1 else f"{minutes:.0f} minutes"
     about = "under a minute" if minutes < 1 else f"about {many}"
-    return f"{about}, measured on {results[name]['device']}"
+    gigabytes = f", memory {memory['mean']:.1f} GB" if memory else ""
+    return f"{about}{gigabytes}, measured on {entry['device']}"
 
 
 class Source:

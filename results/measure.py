@@ -19,7 +19,6 @@ import contextlib
 import json
 import os
 import platform
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -38,6 +37,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))
 from benchmarks import loop  # noqa: E402, once the repository is on the path
 from results import cgans, dcgans, gans  # noqa: E402
+from tools import notebooks, timing  # noqa: E402
 
 RESULTS = Path(__file__).with_name("results.json")
 
@@ -179,25 +179,20 @@ def judge_of(name):
     return run
 
 
-FIRST_RUN = {"TQDM_DISABLE": "1", "GENCOURSE_COMPILED": "off"}  # no bars, all compiled
+FIRST_RUN = {"GENCOURSE_COMPILED": "off"}  # all is compiled
 
 
-def notebook_minutes(path):
+def notebook(path):
     def run(seed, args):
-        """A notebook from top to bottom, kernel start and compilation included."""
+        """A notebook from top to bottom, kernel start and compilation included: its
+        minutes, and the most memory that its kernel ever held, in GB of 1e9 bytes."""
         figures = {}
         for budget in ("smoke", "laptop"):
-            command = "import sys, nbformat, nbclient; nbclient.NotebookClient("
-            command += "nbformat.read(sys.argv[1], 4), timeout=3600).execute()"
-            start = time.perf_counter()
-            subprocess.run(
-                [sys.executable, "-c", command, ROOT / path],
-                env={**os.environ, "GENCOURSE_BUDGET": budget, **FIRST_RUN},
-                cwd=ROOT / Path(path).parent,
-                check=True,
-            )
+            nb = notebooks.read(ROOT / path)
+            taken = timing.timed(nb, (ROOT / path).parent, budget, **FIRST_RUN)
             name = path.removesuffix(".ipynb").replace("/", ".")
-            figures[f"{name}.{budget}.minutes"] = (time.perf_counter() - start) / 60
+            figures[f"{name}.{budget}.minutes"] = taken.seconds / 60
+            figures[f"{name}.{budget}.gb"] = taken.peak / 1e9
         return figures
 
     return run
@@ -477,7 +472,7 @@ EXPERIMENTS = (
     }
     | {
         name: (
-            notebook_minutes(name.replace(".", "/") + ".ipynb"),
+            notebook(name.replace(".", "/") + ".ipynb"),
             [0],
             "",
             used,

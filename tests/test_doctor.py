@@ -43,7 +43,7 @@ def test_nothing_off_no_advice():
     [
         ({"gpu": True}, False, "pip install -e '.[cuda]'"),
         ({"threads": 1}, False, "one CPU thread"),
-        ({"memory": 1e9}, False, "little memory (1.0 GB)"),
+        ({"memory": 1e9}, False, "little memory (1.0 GB free, a notebook takes"),
         ({"disk": 0.5e9}, False, "set TFDS_DATA_DIR and GENCOURSE_CACHE"),
         ({"cache_error": "read-only"}, False, "set GENCOURSE_CACHE to a folder"),
         ({"tfds_error": "no module"}, False, "pip install tensorflow-datasets"),

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from gencourse import autoencoder, notebook
+from tools import notebooks
 
 
 def test_the_budget_follows_the_environment(monkeypatch):
@@ -47,3 +48,27 @@ def test_the_start_of_a_notebook_says_what_it_runs_on(capsys, monkeypatch, tmp_p
         notebook.begin("chapters.01_x")
         out = capsys.readouterr().out
         assert said in out and "measured on cpu, 2 cores" in out and "jax 0." in out
+
+
+def test_the_start_of_a_notebook_says_what_memory_it_takes(
+    capsys, monkeypatch, tmp_path
+):
+    (tmp_path / "chapters").mkdir()
+    (tmp_path / "results").mkdir()
+    monkeypatch.chdir(tmp_path / "chapters")
+    monkeypatch.setenv("GENCOURSE_BUDGET", "laptop")
+    measured = {"minutes": 3.1, "gb": 1.23}
+    entries = {
+        f"chapters.01_x.laptop.{what}": {"mean": mean, "device": "cpu, 2 cores"}
+        for what, mean in measured.items()
+    }
+    (tmp_path / "results" / "results.json").write_text(json.dumps(entries))
+    notebook.begin("chapters.01_x")
+    said = "about 3 minutes, memory 1.2 GB, measured on cpu, 2 cores"
+    assert said in capsys.readouterr().out
+
+
+def test_no_notebook_takes_more_memory_than_the_doctor_asks_for():
+    for name, entry in notebooks.results().items():
+        if name.endswith(".laptop.gb"):
+            assert entry["mean"] * 1e9 <= notebook.MEMORY, name

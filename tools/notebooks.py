@@ -1,6 +1,7 @@
 """Run, normalise and derive the course's notebooks.
 
     python tools/notebooks.py run [--budget laptop] chapters/01_autoencoder.ipynb
+    python tools/notebooks.py time [--budget smoke] chapters/01_autoencoder.ipynb
     python tools/notebooks.py quotes [--check]
     python tools/notebooks.py exercises [--check]
     python tools/notebooks.py pictures [--check]
@@ -26,6 +27,7 @@ from pathlib import Path
 import nbformat
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT))
 BUDGETS = ("smoke", "laptop", "full")
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"}
@@ -166,6 +168,26 @@ def run(paths, budget):
         changed = write(path, as_text(normalise(nb)))
         size = path.stat().st_size / 1e6
         print(f"{short(path)}: {'written' if changed else 'unchanged'}, {size:.2f} MB")
+
+
+def time(paths, budget):
+    """Prints what each cell takes; writes nothing."""
+    from nbclient.exceptions import CellExecutionError
+
+    from tools import timing
+
+    for path in map(Path, paths):
+        nb = read(path)
+        print(f"{short(path)}: in the {budget} budget\n{timing.HEAD}", flush=True)
+
+        def tell(cell, cells=nb.cells):
+            print(timing.line(cell, cells[cell.index].source), flush=True)
+
+        try:
+            taken = timing.timed(nb, path.parent, budget, tell)
+        except CellExecutionError as error:
+            raise Problem(_failure(nb, path, error)) from None
+        print(timing.total(taken), flush=True)
 
 
 def _failure(nb, path, error):
@@ -355,6 +377,9 @@ def main(argv=None):
     sub = commands.add_parser("run", help="execute in place and normalise")
     sub.add_argument("paths", nargs="+", metavar="PATH")
     sub.add_argument("--budget", choices=BUDGETS, default="laptop")
+    sub = commands.add_parser("time", help="seconds and memory of each cell")
+    sub.add_argument("paths", nargs="+", metavar="PATH")
+    sub.add_argument("--budget", choices=BUDGETS, default="smoke")
     for name, text in [
         ("quotes", "fill figures quoted in prose from results/results.json"),
         ("exercises", "make exercises/ from solutions/"),
@@ -364,8 +389,8 @@ def main(argv=None):
         sub.add_argument("--check", action="store_true", help="only say what is stale")
     args = parser.parse_args(argv)
     try:
-        if args.command == "run":
-            run(args.paths, args.budget)
+        if args.command in ("run", "time"):
+            globals()[args.command](args.paths, args.budget)
         else:
             globals()[args.command](args.check)
     except Problem as problem:

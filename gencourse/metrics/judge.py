@@ -89,11 +89,15 @@ def load_judge(name):
 def _read_judge(file):
     with np.load(file) as saved:
         shape = saved["shape"].tolist() if "shape" in saved else (28, 28, 1)
-        judge = Judge(shape=shape, rngs=nnx.Rngs(0))
+        # Shapes alone: to draw weights that are thrown away takes seconds of compiling.
+        judge = nnx.eval_shape(lambda: Judge(shape=shape, rngs=nnx.Rngs(0)))
         state = nnx.to_flat_state(nnx.state(judge, WEIGHTS))
         judge.accuracy_on_test = float(saved["accuracy_on_test"])
         for path, variable in state:
-            variable[...] = jnp.asarray(saved["/".join(path)], jnp.float32)
+            value = saved["/".join(path)].astype(np.float32)
+            if value.shape != variable.shape:
+                raise ValueError(f"{path} is {value.shape}, not {variable.shape}.")
+            variable.set_value(jnp.asarray(value))
         moments = [jnp.asarray(saved[name]) for name in MOMENTS if name in saved]
     nnx.update(judge, nnx.from_flat_state(state))
     for name, value in zip(MOMENTS, moments, strict=False):
