@@ -16,7 +16,6 @@ import signal
 import time
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from tqdm import tqdm
@@ -30,6 +29,7 @@ from gencourse.devices import (
     make_mesh,
     processes,
 )
+from gencourse.initializers import jit_in_haste
 from gencourse.readings import NotFinite  # noqa: F401, what fit raises
 
 memory.keep()  # what a step frees, the next one finds: see there
@@ -155,11 +155,12 @@ def fit(
     what = plain, graphdef, treedef, batch_size, transform, functions, mesh
     advance = compile_step(*what)
     many = dispatch.steps_a_dispatch()
-    carry = [jnp.copy(leaf) for leaf in leaves], jnp.int32(done)
-    order_key, step_key = jax.random.split(key)
+    # By the host, which needs no program for each shape, as jnp.copy would.
+    carry = jax.device_put((leaves, np.int32(done)), may_alias=False)
+    order_key, step_key = _two_keys(key)
     carry, data = everywhere(carry, mesh), everywhere(data, mesh)
     step_key, numbers = everywhere((step_key, numbers), mesh)
-    data = jax.tree.map(jnp.asarray, data)
+    data = jax.device_put(data)
 
     read = [history] if history else []  # metrics on the host, a dict a reading
     waiting = []  # metrics still on the device: a dict a dispatch
@@ -250,7 +251,13 @@ def _alive(leaves):
     return True
 
 
-@functools.partial(jax.jit, static_argnums=2)
+@jit_in_haste
+def _two_keys(key):
+    order_key, step_key = jax.random.split(key)
+    return order_key, step_key
+
+
+@functools.partial(jit_in_haste, static_argnums=2)
 def _shuffle(key, epoch, n):
     return jax.random.permutation(jax.random.fold_in(key, epoch), n)
 
