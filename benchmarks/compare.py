@@ -5,10 +5,12 @@
     --bench-python PATH    the Python with Keras and PyTorch; `make bench` makes one
     --out PATH             where the rows go; benchmarks/results.json if not given
     --table                print what is stored, write and draw it again
+    --first-step           only from a process's start to the end of its first step
 
-In results.json rows of the same workload, device and implementation are replaced; then
-the table goes into README.md and the picture to speed.png. With another --out the table
-is only printed. What is measured, and how, is told in README.md.
+In results.json rows of the same workload, device and machine are replaced; then the
+table goes into README.md and the picture to speed.png. The rows of --first-step go into
+first_step.json likewise. With another --out the table is only printed. What is
+measured, and how, is told in README.md.
 """
 
 import argparse
@@ -27,7 +29,11 @@ from benchmarks.workloads import WORKLOADS, find  # noqa: E402
 
 README = driver.HERE / "README.md"
 RESULTS = driver.HERE / "results.json"
+FIRST_STEP = driver.HERE / "first_step.json"
 BEGIN, END = "<!-- table: compare.py writes it -->", "<!-- end of table -->"
+FIRST_BEGIN = "<!-- first step: compare.py --first-step writes it -->"
+FIRST_END = "<!-- end of first step -->"
+EAGER = ("keras", "torch")  # whose first step is soonest
 PALETTE = list(matplotlib.color_sequences["petroff10"])
 NAMES = {OURS: "gencourse", PLAIN: "plain Flax"}
 TOLERANCE = 0.05  # losses of one network in several frameworks, beyond which we shout
@@ -75,6 +81,7 @@ def rows_of(w, found, about):
             "peak_memory_mb": facts["peak_memory_mb"],
             "import_seconds": facts["import_seconds"],
             "first_step_seconds": facts["first_step_seconds"],
+            "first_step_cpu_seconds": facts.get("first_step_cpu_seconds"),
             "loss": facts["losses"],
             "parameters": facts["parameters"],
             "batch": w.batch,
@@ -94,6 +101,29 @@ def rows_of(w, found, about):
     return rows
 
 
+def first_step_rows(w, found, about):
+    """The rows of one workload, of what `driver.first_steps` gave: medians."""
+    rows = []
+    for name, starts in found.items():
+        seconds = [facts["first_step_seconds"] for facts in starts]
+        row = {
+            "workload": w.name,
+            "device": starts[0]["device"],
+            "implementation": name,
+            "first_step_seconds": statistics.median(seconds),
+            "low": min(seconds),
+            "high": max(seconds),
+            "rounds": len(seconds),
+            "versions": starts[0]["versions"],
+            "device_name": starts[0]["device_name"],
+            **about,
+        }
+        for key in ("import_seconds", "first_step_cpu_seconds"):
+            row[key] = statistics.median(facts[key] for facts in starts)
+        rows.append({k: rounded(v) for k, v in row.items()})
+    return rows
+
+
 def rounded(value):
     """Five digits are more than any of this is worth."""
     if isinstance(value, dict):
@@ -102,16 +132,17 @@ def rounded(value):
 
 
 def merged(old, new):
-    """`old` rows and `new` ones. Of a workload and device that `new` measured, all old
-    rows go: ratios hold within one sitting alone."""
+    """`old` rows and `new` ones. Of a workload, device and machine that `new` measured,
+    all old rows go: ratios hold within one sitting alone."""
 
     def key(row):
-        return row["workload"], row["device"], row["implementation"]
+        return row["workload"], row["device"], row["machine"], row["implementation"]
 
-    sitting = {key(row)[:2] for row in new}
-    old = [row for row in old if key(row)[:2] not in sitting]
+    sitting = {key(row)[:3] for row in new}
+    old = [row for row in old if key(row)[:3] not in sitting]
     rows = {key(row): row for row in [*old, *new]}
-    order = [*WORKLOADS], ["cpu", "gpu"], driver.IMPLEMENTATIONS
+    machines = sorted({row["machine"] for row in rows.values()})
+    order = [*WORKLOADS], ["cpu", "gpu"], machines, driver.IMPLEMENTATIONS
     return [rows[k] for k in sorted(rows, key=lambda k: _places(k, order))]
 
 
@@ -135,17 +166,22 @@ def strays(found, tolerance=TOLERANCE):
 
 
 def by_workload(rows):
-    """[(workload, device, {implementation: row})], the worst ratio first."""
+    """[(workload, device, machine, {implementation: row})], the worst ratio first."""
     groups = {}
     for row in rows:
-        group = groups.setdefault((row["workload"], row["device"]), {})
-        group[row["implementation"]] = row
+        where = row["workload"], row["device"], row["machine"]
+        groups.setdefault(where, {})[row["implementation"]] = row
 
     def worst(item):
         value = item[1].get(OURS, {}).get("ratio_to_fastest_peer")
         return float("inf") if value is None else value
 
     return [(*key, group) for key, group in sorted(groups.items(), key=worst)]
+
+
+def processor(machine):
+    """Its name, of what `driver.machine` tells."""
+    return machine.partition(",")[0]
 
 
 def fastest(group, names):
@@ -174,7 +210,7 @@ def speed(row):
 def table(rows):
     """Two tables in Markdown: speed, the worst ratio first; and what else it costs."""
     fast = []
-    for name, device, group in by_workload(rows):
+    for name, device, machine, group in by_workload(rows):
         ours = group.get(OURS, {})
         fast.append(
             [
@@ -187,14 +223,15 @@ def table(rows):
                 *(speed(fastest(group, names)) for names in PEERS.values()),
                 speed(group.get("torch_plain")),
                 number(ours.get("ratio_to_torch_plain"), ".2f"),
+                processor(machine),
             ]
         )
     header = (
         "workload|ratio|fastest peer|to Flax|gencourse|Flax|Keras|PyTorch|"
-        "PyTorch, plain|ratio to that"
+        "PyTorch, plain|ratio to that|machine"
     )
     costs = []
-    for name, device, group in by_workload(rows):
+    for name, device, machine, group in by_workload(rows):
         for row in group.values():
             loss = ", ".join(
                 f"{number(v)} ({k.removesuffix('_loss')})" if k != "loss" else number(v)
@@ -210,10 +247,12 @@ def table(rows):
                     f"{row['import_seconds']:.1f}",
                     f"{row['first_step_seconds']:.1f}",
                     loss,
+                    processor(machine),
                 ]
             )
     more = (
-        "workload, implementation|images/s|CPU s / 1000|MB|import s|first step s|loss"
+        "workload, implementation|images/s|CPU s / 1000|MB|import s|first step s|loss|"
+        "machine"
     )
     return (
         markdown(header.split("|"), fast)
@@ -222,6 +261,29 @@ def table(rows):
         + "\n\n"
         + "\n".join(f"- {line}" for line in sittings(rows))
     )
+
+
+def first_step_table(rows):
+    """In Markdown: seconds until the first step is done, the worst ratio first."""
+    lines = []
+    for name, device, machine, group in by_workload(rows):
+        peers = [group[k] for k in EAGER if k in group]
+        best = min((row["first_step_seconds"] for row in peers), default=None)
+        for row in group.values():
+            seconds = row["first_step_seconds"]
+            lines.append(
+                [
+                    f"{name}, {device}, {row['implementation']}",
+                    f"{seconds:.1f} ({row['low']:.1f} to {row['high']:.1f})",
+                    number(seconds / best if best else None, ".2f"),
+                    f"{row['import_seconds']:.1f}",
+                    f"{row['first_step_cpu_seconds']:.1f}",
+                    processor(machine),
+                ]
+            )
+    header = "workload, implementation|first step s|ratio|import s|CPU s|machine"
+    told = "\n".join(f"- {line}" for line in sittings(rows))
+    return markdown(header.split("|"), lines) + "\n\n" + told
 
 
 def sittings(rows):
@@ -240,9 +302,15 @@ def sittings(rows):
 
 def picture(rows):
     """Bars: images a second relative to the fastest peer's. None without peers."""
+    several = len({row["machine"] for row in rows}) > 1
     shown = [
-        (f"{name}, {device}" if device != "cpu" else name, group)
-        for name, device, group in by_workload(rows)
+        (
+            name
+            + f", {device}" * (device != "cpu")
+            + f"\n{processor(machine)}" * several,
+            group,
+        )
+        for name, device, machine, group in by_workload(rows)
         if any(fastest(group, names) for names in PEERS.values())
     ]
     if not shown:
@@ -281,9 +349,15 @@ def picture(rows):
     return figure
 
 
-def show(path):
+def show(path, first_step=False):
     """Print the table; if the rows are the repository's, publish it."""
     rows = driver.read(path)
+    if first_step:
+        text = first_step_table(rows)
+        print(text)
+        if path == FIRST_STEP:
+            driver.publish(README, FIRST_BEGIN, FIRST_END, text)
+        return
     text = table(rows)
     print(text)
     if path != RESULTS:
@@ -302,15 +376,18 @@ def arguments():
     parser.add_argument("--workloads", default=[*WORKLOADS], **several)
     names = driver.IMPLEMENTATIONS
     parser.add_argument("--implementations", default=names, **several)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, help="7, or 5 of --first-step")
     parser.add_argument("--seconds", type=float, default=1.5, help="of a round")
     parser.add_argument(
         "--loss-steps", type=int, help="the workload's own if not given"
     )
     parser.add_argument("--bench-python", default=driver.BENCH_PYTHON)
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--first-step", action="store_true", help="only that")
     parser.add_argument("--table", action="store_true", help="of what is stored")
     args = parser.parse_args()
+    args.rounds = args.rounds or (5 if args.first_step else 7)
+    args.out = args.out or (FIRST_STEP if args.first_step else RESULTS)
     if unknown := set(args.implementations) - set(names):
         parser.error(f"unknown: {sorted(unknown)}; there are {names}")
     try:
@@ -325,6 +402,8 @@ def command(args):
     named = ",".join(w.name for w in args.workloads)
     text = f"benchmarks/compare.py --workloads {named} --rounds {args.rounds}"
     text += f" --implementations {','.join(args.implementations)}"
+    if args.first_step:
+        return text + " --first-step"
     text += f" --seconds {args.seconds:g}"
     return text + (f" --loss-steps {args.loss_steps}" if args.loss_steps else "")
 
@@ -332,7 +411,7 @@ def command(args):
 def main():
     args = arguments()
     if args.table:
-        return show(args.out)
+        return show(args.out, args.first_step)
     about = {
         "machine": driver.machine(),
         "date": datetime.date.today().isoformat(),
@@ -341,6 +420,12 @@ def main():
     implementations = driver.available(args.implementations, args.bench_python)
     for w in args.workloads:
         print(f"{w.name}:", flush=True)
+        if args.first_step:
+            pythons = driver.pythons(args.bench_python)
+            found = driver.first_steps(w, implementations, pythons, args.rounds)
+            rows = merged(driver.read(args.out), first_step_rows(w, found, about))
+            driver.write(args.out, rows)
+            continue
         found = driver.measure(
             w,
             implementations,
@@ -354,7 +439,7 @@ def main():
                 print(f"  !!! {w.name}: {words} after the same steps", flush=True)
         rows = merged(driver.read(args.out), rows_of(w, found, about))
         driver.write(args.out, rows)
-    show(args.out)
+    show(args.out, args.first_step)
 
 
 if __name__ == "__main__":

@@ -180,6 +180,30 @@ def measure(w, implementations, python_of, rounds, seconds, loss_steps, say=prin
     return found
 
 
+def first_steps(w, implementations, python_of, rounds, say=print):
+    """{implementation: what its `start` answered, a list of `rounds`} of one workload.
+
+    Each in a new process and alone, in turn, with no compiled code kept from before.
+    Who fails is left out.
+    """
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        pictures = Path(folder) / "pictures.npz"
+        write_pictures(w, pictures)
+        for i in range(rounds):
+            for name in rotated(list(implementations), i):
+                args = python_of(name), name, w.name, pictures, folder
+                try:
+                    with Worker(*args) as worker:
+                        facts = worker.ask("start", spawned=worker.spawned)
+                except WorkerError as error:
+                    say(f"  {name}: SKIPPED. {error}")
+                    continue
+                say(f"  {name}: first step after {facts['first_step_seconds']:.1f} s")
+                found.setdefault(name, []).append(facts)
+    return found
+
+
 def _learn(worker, steps):
     """Train until `steps` are done, the one of its start among them.
 

@@ -29,6 +29,11 @@ class Layers(NamedTuple):
     Conv: Callable
     ConvTranspose: Callable
     Dropout: Callable
+    Linear: Callable
+    BatchNorm: Callable
+    LayerNorm: Callable
+    Embed: Callable
+    normal: Callable
 
 
 def flax_conv(i, o, kernel_size, strides=1, **options):
@@ -40,10 +45,18 @@ def flax_conv_transpose(i, o, kernel_size, strides=1, **options):
     return nnx.ConvTranspose(i, o, kernel_size, strides=strides, **options)
 
 
-SMALL = nnx.initializers.normal(0.02)
 LAYERS = {
-    "gencourse": Layers(layers.Conv, layers.ConvTranspose, layers.Dropout),
-    "flax": Layers(flax_conv, flax_conv_transpose, nnx.Dropout),
+    "gencourse": Layers(*(getattr(layers, name) for name in Layers._fields)),
+    "flax": Layers(
+        flax_conv,
+        flax_conv_transpose,
+        nnx.Dropout,
+        nnx.Linear,
+        nnx.BatchNorm,
+        nnx.LayerNorm,
+        nnx.Embed,
+        nnx.initializers.normal,
+    ),
 }
 
 
@@ -73,8 +86,8 @@ class Encoder(nnx.Module):
         self.convs = nnx.List(
             made_of.Conv(i, o, (3, 3), strides=2, rngs=rngs) for i, o in sizes
         )
-        self.norms = nnx.List(norm(o, rngs) for _, o in sizes)
-        self.out = nnx.Linear(w.start**2 * w.down[-1], out, rngs=rngs)
+        self.norms = nnx.List(norm(o, made_of=made_of, rngs=rngs) for _, o in sizes)
+        self.out = made_of.Linear(w.start**2 * w.down[-1], out, rngs=rngs)
 
     def __call__(self, x):
         for conv, batch_norm in zip(self.convs, self.norms, strict=True):
@@ -87,13 +100,13 @@ class Decoder(nnx.Module):
 
     def __init__(self, w, latent, *, made_of, rngs: nnx.Rngs):
         self.first = (w.start, w.start, w.up[0])
-        self.dense = nnx.Linear(latent, int(np.prod(self.first)), rngs=rngs)
-        self.norm = norm(self.dense.out_features, rngs)
+        self.dense = made_of.Linear(latent, int(np.prod(self.first)), rngs=rngs)
+        self.norm = norm(self.dense.out_features, made_of=made_of, rngs=rngs)
         sizes = list(itertools.pairwise((w.up[0], *w.up)))
         self.convs = nnx.List(
             made_of.ConvTranspose(i, o, (3, 3), strides=2, rngs=rngs) for i, o in sizes
         )
-        self.norms = nnx.List(norm(o, rngs) for _, o in sizes)
+        self.norms = nnx.List(norm(o, made_of=made_of, rngs=rngs) for _, o in sizes)
         self.pixels = made_of.Conv(w.up[-1], w.shape[-1], (3, 3), rngs=rngs)
 
     def __call__(self, z):
@@ -104,9 +117,9 @@ class Decoder(nnx.Module):
         return self.pixels(x)  # (B, H, W, 3)
 
 
-def norm(features, rngs):
+def norm(features, *, made_of, rngs):
     options = {"momentum": MOMENTUM, "epsilon": EPSILON, "rngs": rngs}
-    return nnx.BatchNorm(features, use_running_average=False, **options)
+    return made_of.BatchNorm(features, use_running_average=False, **options)
 
 
 # --- steps ---------------------------------------------------------------------
@@ -170,17 +183,20 @@ def models(w, made_of, rngs):
         )
         return (model,)
     if w.networks == "mlp":
-        generator = gan.Generator(w.latent, w.up, w.shape, rngs=rngs)
-        return generator, gan.Discriminator(w.down, w.shape, rngs=rngs)
+        with chapter_with(gan, made_of):
+            generator = gan.Generator(w.latent, w.up, w.shape, rngs=rngs)
+            return generator, gan.Discriminator(w.down, w.shape, rngs=rngs)
     if w.networks == "conv":
         sizes = dict(shape=w.shape, width=w.up[-1], rngs=rngs)
         with chapter_with(dcgan, made_of):
             discriminator = dcgan.Discriminator(**sizes, dropout=w.dropout)
             return dcgan.Generator(**sizes, latent=w.latent), discriminator
-    options = dict(shape=w.shape, init=SMALL, label_init=SMALL, rngs=rngs)
+    small = made_of.normal(0.02)
+    options = dict(shape=w.shape, init=small, label_init=small, rngs=rngs)
     with chapter_with(cgan, made_of):
         discriminator = cgan.Discriminator(w.down, dropout=w.dropout, **options)
-        return cgan.Generator(w.latent, w.up, norm=norm, **options), discriminator
+        norms = {"norm": functools.partial(norm, made_of=made_of)}
+        return cgan.Generator(w.latent, w.up, **norms, **options), discriminator
 
 
 def step_and_objects(implementation, w):

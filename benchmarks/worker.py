@@ -5,8 +5,8 @@
 A line of JSON in, a line of JSON out:
 
     {"do": "start", "spawned": when, by time.time()}
-        -> import_seconds, first_step_seconds (from `spawned`), parameters, device,
-           device_name, versions
+        -> import_seconds, first_step_seconds (from `spawned`), first_step_cpu_seconds
+           (of all threads), parameters, device, device_name, versions
     {"do": "run", "steps": N} -> seconds, cpu_seconds, losses of the last steps
     {"do": "memory"} -> peak_memory_mb
     {"do": "quit"}
@@ -53,6 +53,7 @@ class Worker:
         return {
             "import_seconds": import_seconds,
             "first_step_seconds": time.time() - spawned,
+            "first_step_cpu_seconds": time.process_time(),  # since the process began
             **facts,
         }
 

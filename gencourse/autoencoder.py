@@ -15,7 +15,7 @@ import optax
 from flax import nnx
 
 from gencourse.given import check_numbers
-from gencourse.layers import Conv, ConvTranspose
+from gencourse.layers import Conv, ConvTranspose, Linear
 from gencourse.looking import in_chunks
 
 
@@ -26,7 +26,7 @@ class Encoder(nnx.Module):
         self.conv1 = Conv(1, 32, (3, 3), strides=2, rngs=rngs)
         self.conv2 = Conv(32, 64, (3, 3), strides=2, rngs=rngs)
         self.conv3 = Conv(64, 128, (3, 3), strides=2, rngs=rngs)
-        self.code = nnx.Linear(4 * 4 * 128, latent, rngs=rngs)
+        self.code = Linear(4 * 4 * 128, latent, rngs=rngs)
 
     def __call__(self, x):
         x = nnx.relu(self.conv1(x))  # (B, 16, 16, 32)
@@ -40,7 +40,7 @@ class Decoder(nnx.Module):
     """Codes z (B, latent) -> logits (B, 32, 32, 1); their sigmoid is a picture."""
 
     def __init__(self, latent, *, rngs: nnx.Rngs):
-        self.dense = nnx.Linear(latent, 4 * 4 * 128, rngs=rngs)
+        self.dense = Linear(latent, 4 * 4 * 128, rngs=rngs)
         self.up1 = ConvTranspose(128, 128, (3, 3), strides=2, rngs=rngs)
         self.up2 = ConvTranspose(128, 64, (3, 3), strides=2, rngs=rngs)
         self.up3 = ConvTranspose(64, 32, (3, 3), strides=2, rngs=rngs)

@@ -33,10 +33,11 @@ from gencourse.given import (
     pair,
     whole,
 )
-from gencourse.layers import Dropout
+from gencourse.initializers import lecun_normal, normal
+from gencourse.layers import Dropout, Embed, LayerNorm, Linear
 
-LECUN = nnx.initializers.lecun_normal()  # Flax's own; deviation 1 / sqrt(inputs)
-STANDARD = nnx.initializers.normal(1.0)
+LECUN = lecun_normal()  # Flax's own; deviation 1 / sqrt(inputs)
+STANDARD = normal(1.0)
 
 
 class Generator(nnx.Module):
@@ -60,7 +61,7 @@ class Generator(nnx.Module):
         classes=10,
         *,
         embedding=10,
-        norm=nnx.LayerNorm,
+        norm=LayerNorm,
         last=jnp.tanh,
         init=LECUN,
         label_init=STANDARD,
@@ -76,7 +77,7 @@ class Generator(nnx.Module):
         self.hidden = nnx.List(_dense(widths, init, rngs))
         self.norms = nnx.List(norm(width, rngs=rngs) for width in hidden[1:])
         pixels = int(np.prod(shape))
-        self.out = nnx.Linear(widths[-1], pixels, kernel_init=init, rngs=rngs)
+        self.out = Linear(widths[-1], pixels, kernel_init=init, rngs=rngs)
 
     def __call__(self, z, y):
         x = join(z, self.vectors(y))  # (B, latent + embedding)
@@ -126,7 +127,7 @@ class Discriminator(nnx.Module):
         widths = (int(np.prod(shape)) + embedding, *hidden)
         self.hidden = nnx.List(_dense(widths, init, rngs))
         self.dropout = Dropout(dropout)
-        self.verdict = nnx.Linear(widths[-1], 1, kernel_init=init, rngs=rngs)
+        self.verdict = Linear(widths[-1], 1, kernel_init=init, rngs=rngs)
 
     def __call__(self, x, y, key=None):
         check_sides(x, self.shape)
@@ -311,9 +312,9 @@ def _embed(classes, embedding, init, rngs):
     if classes is None:
         return None
     check_numbers(classes=classes)
-    return nnx.Embed(classes, embedding, embedding_init=init, rngs=rngs)
+    return Embed(classes, embedding, embedding_init=init, rngs=rngs)
 
 
 def _dense(widths, init, rngs):
     pairs = itertools.pairwise(widths)
-    return [nnx.Linear(i, o, kernel_init=init, rngs=rngs) for i, o in pairs]
+    return [Linear(i, o, kernel_init=init, rngs=rngs) for i, o in pairs]

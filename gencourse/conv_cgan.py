@@ -20,7 +20,7 @@ from gencourse.cgan import join, one_hot
 from gencourse.dcgan import _dense, _norm, stages
 from gencourse.gan import LEAKY
 from gencourse.given import check_numbers, check_sides
-from gencourse.layers import Conv, ConvTranspose, Dropout
+from gencourse.layers import Conv, ConvTranspose, Dropout, Linear
 
 
 class Generator(nnx.Module):
@@ -53,7 +53,7 @@ class Generator(nnx.Module):
         self.hidden = nnx.List(_dense(told, hidden, rngs, use_bias=False))
         self.hidden_norms = nnx.List(_norm(hidden, rngs) for _ in self.hidden)
         told = (hidden or latent) + classes
-        self.dense = nnx.Linear(told, size, use_bias=False, rngs=rngs)
+        self.dense = Linear(told, size, use_bias=False, rngs=rngs)
         self.norm = _norm(size, rngs)
         sizes = list(itertools.pairwise(widths[::-1]))
         options = dict(kernel_size=(kernel, kernel), strides=2, rngs=rngs)
@@ -105,7 +105,7 @@ class Discriminator(nnx.Module):
         self.dropout = Dropout(dropout)
         size = start * start * widths[-1]
         self.hidden = nnx.List(_dense(size + classes, hidden, rngs))
-        self.verdict = nnx.Linear((hidden or size) + classes, 1, rngs=rngs)
+        self.verdict = Linear((hidden or size) + classes, 1, rngs=rngs)
 
     def __call__(self, x, y, key=None):
         check_sides(x, self.shape)

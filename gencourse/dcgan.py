@@ -20,7 +20,7 @@ from flax import nnx
 
 from gencourse.gan import LEAKY
 from gencourse.given import as_whole, check_numbers, check_sides
-from gencourse.layers import Conv, ConvTranspose, Dropout
+from gencourse.layers import BatchNorm, Conv, ConvTranspose, Dropout, Linear
 
 
 class Generator(nnx.Module):
@@ -53,7 +53,7 @@ class Generator(nnx.Module):
         size = int(np.prod(self.first))
         self.hidden = nnx.List(_dense(latent, hidden, rngs, use_bias=False))
         self.hidden_norms = nnx.List(_norm(hidden, rngs) for _ in self.hidden)
-        self.dense = nnx.Linear(hidden or latent, size, use_bias=False, rngs=rngs)
+        self.dense = Linear(hidden or latent, size, use_bias=False, rngs=rngs)
         self.norm = _norm(size, rngs)
         sizes = list(itertools.pairwise(widths[::-1]))
         options = dict(kernel_size=(kernel, kernel), strides=2, rngs=rngs)
@@ -103,7 +103,7 @@ class Discriminator(nnx.Module):
         self.dropout = Dropout(dropout)
         size = start * start * widths[-1]
         self.hidden = nnx.List(_dense(size, hidden, rngs))
-        self.verdict = nnx.Linear(hidden or size, 1, rngs=rngs)
+        self.verdict = Linear(hidden or size, 1, rngs=rngs)
 
     def __call__(self, x, key=None):
         check_sides(x, self.shape)
@@ -124,12 +124,12 @@ class Discriminator(nnx.Module):
 def _dense(inputs, hidden, rngs, **options):
     """One dense layer of `hidden` units, or none where that is 0."""
     hidden = as_whole("hidden, in units or 0 for none,", hidden, least=0)
-    return [nnx.Linear(inputs, hidden, rngs=rngs, **options)] if hidden else []
+    return [Linear(inputs, hidden, rngs=rngs, **options)] if hidden else []
 
 
 def _norm(width, rngs):
     """Statistics of the latest ten batches or so; Flax's own 0.99 takes hundreds."""
-    return nnx.BatchNorm(width, use_running_average=False, momentum=0.9, rngs=rngs)
+    return BatchNorm(width, use_running_average=False, momentum=0.9, rngs=rngs)
 
 
 def stages(shape, width):

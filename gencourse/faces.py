@@ -15,14 +15,14 @@ evaluate use the running ones and move nothing.
 import numpy as np
 from flax import nnx
 
-from gencourse.layers import Conv, ConvTranspose
+from gencourse.layers import BatchNorm, Conv, ConvTranspose, Linear
 
 VARIANCE = 64 * 64 * 3 / 4000  # of a pixel, see squared_error
 
 
 def _norm(width, rngs):
     """Statistics of the latest ten batches or so; Flax's own 0.99 takes hundreds."""
-    return nnx.BatchNorm(width, use_running_average=False, momentum=0.9, rngs=rngs)
+    return BatchNorm(width, use_running_average=False, momentum=0.9, rngs=rngs)
 
 
 class Encoder(nnx.Module):
@@ -39,7 +39,7 @@ class Encoder(nnx.Module):
         self.norm4 = _norm(width, rngs)
         self.conv5 = Conv(width, width, (3, 3), strides=2, rngs=rngs)
         self.norm5 = _norm(width, rngs)
-        self.code = nnx.Linear(2 * 2 * width, out, rngs=rngs)
+        self.code = Linear(2 * 2 * width, out, rngs=rngs)
 
     def __call__(self, x):
         x = nnx.leaky_relu(self.norm1(self.conv1(x)))  # (B, 32, 32, width)
@@ -55,7 +55,7 @@ class Decoder(nnx.Module):
 
     def __init__(self, latent, *, width=64, rngs: nnx.Rngs):
         self.width = width
-        self.dense = nnx.Linear(latent, 2 * 2 * width, rngs=rngs)
+        self.dense = Linear(latent, 2 * 2 * width, rngs=rngs)
         self.norm0 = _norm(2 * 2 * width, rngs)
         self.up1 = ConvTranspose(width, width, (3, 3), strides=2, rngs=rngs)
         self.norm1 = _norm(width, rngs)

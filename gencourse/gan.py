@@ -25,7 +25,7 @@ from gencourse import looking
 from gencourse.devices import spread
 from gencourse.given import check_alike, check_hidden, check_numbers, check_seeds
 from gencourse.given import check_pictures as check
-from gencourse.layers import Dropout
+from gencourse.layers import Dropout, LayerNorm, Linear
 
 LEAKY = functools.partial(nnx.leaky_relu, negative_slope=0.2)
 
@@ -56,7 +56,7 @@ class Generator(nnx.Module):
         widths = (latent, *hidden)
         self.hidden = nnx.List(_dense(widths, rngs))
         self.norms = nnx.List(_norms(hidden if norm else (), rngs))
-        self.out = nnx.Linear(widths[-1], int(np.prod(shape)), rngs=rngs)
+        self.out = Linear(widths[-1], int(np.prod(shape)), rngs=rngs)
 
     def __call__(self, z):
         for dense, norm in itertools.zip_longest(self.hidden, self.norms):
@@ -89,7 +89,7 @@ class Discriminator(nnx.Module):
         self.hidden = nnx.List(_dense(widths, rngs))
         self.norms = nnx.List(_norms(hidden if norm else (), rngs))
         self.dropout = Dropout(dropout)
-        self.verdict = nnx.Linear(widths[-1], 1, rngs=rngs)
+        self.verdict = Linear(widths[-1], 1, rngs=rngs)
 
     def __call__(self, x, key=None):
         x = x.reshape(len(x), -1)  # (B, pixels)
@@ -248,8 +248,8 @@ def belief(discriminator, x):
 
 
 def _dense(widths, rngs):
-    return [nnx.Linear(i, o, rngs=rngs) for i, o in itertools.pairwise(widths)]
+    return [Linear(i, o, rngs=rngs) for i, o in itertools.pairwise(widths)]
 
 
 def _norms(widths, rngs):
-    return [nnx.LayerNorm(width, rngs=rngs) for width in widths]
+    return [LayerNorm(width, rngs=rngs) for width in widths]

@@ -1,19 +1,55 @@
-"""Flax NNX's own layers, quick to train on a CPU: `Conv`, `ConvTranspose`, `Dropout`.
+"""Flax NNX's own layers, quick to make and, on a CPU, quick to train.
 
 Parameters, initialisers and arguments are Flax's, so a state saved from one class
-loads into the other, and the numbers are the same; only how a CPU comes by them
+loads into the other, and the numbers are the same; only how one comes by them
 differs. (Dropout alone draws its chance otherwise, on every device.) Why and how is
-told in `convolution.py`. The convolutions' gradients are hand-written, for reverse
+told in `initializers.py`, and of `Conv` and `ConvTranspose` in `convolution.py`: there
+nothing changes but on a CPU. The convolutions' gradients are hand-written, for reverse
 mode (`jax.grad`, `jax.vjp`, `jax.jacrev`, also twice); forward mode (`jax.jvp`,
 `jax.jacfwd`) raises: use Flax's own layers there.
 """
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import lax
 
 from gencourse.convolution import conv, conv_transpose
+from gencourse.initializers import lecun_normal, normal, ones, zeros
+
+KERNEL_AND_BIAS = {"kernel_init": lecun_normal(), "bias_init": zeros}
+SCALE_AND_BIAS = {"scale_init": ones, "bias_init": zeros}
+
+
+class Linear(nnx.Linear):
+    """`nnx.Linear`, quick to make."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **KERNEL_AND_BIAS | kwargs)
+
+
+class Embed(nnx.Embed):
+    """`nnx.Embed`, quick to make."""
+
+    def __init__(self, num_embeddings, features, **kwargs):
+        deviation = np.sqrt(np.float32(1 / features))
+        kwargs.setdefault("embedding_init", normal(deviation))
+        super().__init__(num_embeddings, features, **kwargs)
+
+
+class BatchNorm(nnx.BatchNorm):
+    """`nnx.BatchNorm`, quick to make."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **SCALE_AND_BIAS | kwargs)
+
+
+class LayerNorm(nnx.LayerNorm):
+    """`nnx.LayerNorm`, quick to make."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **SCALE_AND_BIAS | kwargs)
 
 
 class Conv(nnx.Conv):
@@ -26,6 +62,7 @@ class Conv(nnx.Conv):
     def __init__(self, in_features, out_features, kernel_size, *args, **kwargs):
         _check_kernel_size(kernel_size)
         kwargs.setdefault("conv_general_dilated", _conv_general_dilated)
+        kwargs = KERNEL_AND_BIAS | kwargs
         super().__init__(in_features, out_features, kernel_size, *args, **kwargs)
 
     def __call__(self, inputs):
@@ -43,6 +80,7 @@ class ConvTranspose(nnx.ConvTranspose):
 
     def __init__(self, in_features, out_features, kernel_size, *args, **kwargs):
         _check_kernel_size(kernel_size)
+        kwargs = KERNEL_AND_BIAS | kwargs
         super().__init__(in_features, out_features, kernel_size, *args, **kwargs)
 
     def __call__(self, inputs):

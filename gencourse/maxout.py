@@ -18,18 +18,11 @@ from flax import nnx
 
 from gencourse import cgan, gan
 from gencourse.given import as_whole, check_alike, check_numbers, check_sides, pair
-from gencourse.layers import Dropout
+from gencourse.initializers import uniform
+from gencourse.layers import Dropout, Linear
 
-
-def _even(bound):
-    """Kernels from -bound to bound, each number as likely."""
-    return lambda key, shape, dtype, **_: jax.random.uniform(
-        key, shape, dtype, -bound, bound
-    )
-
-
-SMALL = {"kernel_init": _even(0.005)}  # of D, so that it is in doubt at first
-LARGER = {"kernel_init": _even(0.05)}  # of G
+SMALL = {"kernel_init": uniform(0.005)}  # of D, so that it is in doubt at first
+LARGER = {"kernel_init": uniform(0.05)}  # of G
 
 
 class Maxout(nnx.Module):
@@ -40,7 +33,7 @@ class Maxout(nnx.Module):
 
     def __init__(self, inputs, out, pieces, *, rngs: nnx.Rngs):
         self.out, self.pieces = out, pieces
-        self.dense = nnx.Linear(inputs, out * pieces, **SMALL, rngs=rngs)
+        self.dense = Linear(inputs, out * pieces, **SMALL, rngs=rngs)
 
     def __call__(self, x):
         x = self.dense(x).reshape(len(x), self.out, self.pieces)
@@ -62,10 +55,10 @@ class Generator(nnx.Module):
         check_numbers(classes=classes)
         self.latent, self.draw, self.shape = 100, _uniform, tuple(shape)
         self.classes = self.embedding = classes
-        self.of_seed = nnx.Linear(self.latent, 200, **LARGER, rngs=rngs)
-        self.of_label = nnx.Linear(classes, 1000, **LARGER, rngs=rngs)
-        self.joint = nnx.Linear(1200, 1200, **LARGER, rngs=rngs)
-        self.out = nnx.Linear(1200, int(np.prod(shape)), **LARGER, rngs=rngs)
+        self.of_seed = Linear(self.latent, 200, **LARGER, rngs=rngs)
+        self.of_label = Linear(classes, 1000, **LARGER, rngs=rngs)
+        self.joint = Linear(1200, 1200, **LARGER, rngs=rngs)
+        self.out = Linear(1200, int(np.prod(shape)), **LARGER, rngs=rngs)
         self.dropout = Dropout(dropout)
 
     def __call__(self, z, y, key=None):
@@ -91,7 +84,7 @@ class Discriminator(nnx.Module):
         self.of_pixels = Maxout(int(np.prod(shape)), 240, pieces=5, rngs=rngs)
         self.of_label = Maxout(classes, 50, pieces=5, rngs=rngs)
         self.joint = Maxout(240 + 50, 240, pieces=4, rngs=rngs)
-        self.verdict = nnx.Linear(240, 1, **SMALL, rngs=rngs)
+        self.verdict = Linear(240, 1, **SMALL, rngs=rngs)
         self.dropout = Dropout(dropout)
 
     def __call__(self, x, y, key=None):

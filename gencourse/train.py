@@ -17,7 +17,6 @@ import time
 import weakref
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from tqdm import tqdm
@@ -39,6 +38,7 @@ from gencourse.devices import (
     make_mesh,
     processes,
 )
+from gencourse.initializers import jit_in_haste
 from gencourse.readings import NotFinite  # noqa: F401, what fit raises
 
 memory.keep()  # what a step frees, the next one finds: see there
@@ -168,8 +168,9 @@ def fit(
     what = plain, graphdef, treedef, batch_size, transform, functions, mesh
     advance = compile_step(*what)
     many = dispatch.steps_a_dispatch()
-    carry = [jnp.copy(leaf) for leaf in leaves], jnp.int32(done)
-    order_key, step_key = jax.random.split(key)
+    # By the host, which needs no program for each shape, as jnp.copy would.
+    carry = jax.device_put((leaves, np.int32(done)), may_alias=False)
+    order_key, step_key = _two_keys(key)
     carry, data = everywhere(carry, mesh), everywhere(data, mesh)
     step_key, numbers = everywhere((step_key, numbers), mesh)
     data = jax.tree.map(_to_device, data)
@@ -261,11 +262,11 @@ def _to_device(array):
     """Return a JAX array of the same numbers; a read-only one is sent only once, and
     stays on the device as long as it lives on the host."""
     if not isinstance(array, np.ndarray) or not arguments.is_constant(array):
-        return jnp.asarray(array)
+        return jax.device_put(array)
     at = id(array)
     known, there = _sent.get(at, (None, None))
     if known is None or known() is not array:
-        there = jnp.asarray(array)
+        there = jax.device_put(array)
         _sent[at] = weakref.ref(array, lambda _: _sent.pop(at, None)), there
     return there
 
@@ -279,7 +280,13 @@ def _alive(leaves):
     return True
 
 
-@functools.partial(jax.jit, static_argnums=2)
+@jit_in_haste
+def _two_keys(key):
+    order_key, step_key = jax.random.split(key)
+    return order_key, step_key
+
+
+@functools.partial(jit_in_haste, static_argnums=2)
 def _shuffle(key, epoch, n):
     return jax.random.permutation(jax.random.fold_in(key, epoch), n)
 

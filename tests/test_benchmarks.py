@@ -157,6 +157,7 @@ def test_a_worker_answers(tmp_path):
     with driver.Worker(*args) as worker:
         facts = worker.ask("start", spawned=worker.spawned)
         assert facts["first_step_seconds"] > facts["import_seconds"] > 0
+        assert facts["first_step_cpu_seconds"] > 0
         assert facts["parameters"] == PARAMETERS["gan_mlp"]
         assert "jax" in facts["versions"]
         run = worker.ask("run", steps=3)
@@ -234,6 +235,29 @@ def test_all_rows_of_what_was_measured_anew_are_replaced_and_others_kept():
         ("vae", "cpu"): 7,
         ("vae", "gpu"): 70,
     }
+
+
+def test_rows_of_another_machine_stay_and_are_told_apart():
+    there = [{**row, "machine": "Other 9, 2 cores, Linux"} for row in rows("vae")]
+    merged = compare.merged(there, rows("vae"))
+    assert len(merged) == 2 * len(rows("vae"))
+    assert len(compare.by_workload(merged)) == 2
+    lines = compare.table(merged).splitlines()[2:4]
+    assert {line.split(" | ")[-1] for line in lines} == {"Other 9 |", "a machine |"}
+
+
+def test_first_steps_are_medians_and_beside_the_sooner_peer():
+    def starts(*seconds):
+        more = {"first_step_cpu_seconds": 3.0}
+        return [{**facts(1), **more, "first_step_seconds": s} for s in seconds]
+
+    found = {"gencourse": starts(6, 9, 5), "keras": starts(4), "torch": starts(5)}
+    w = workloads.find("vae")
+    lines = compare.first_step_table(
+        compare.first_step_rows(w, found, ABOUT)
+    ).splitlines()
+    assert lines[2].startswith("| vae, cpu, gencourse | 6.0 (5.0 to 9.0) | 1.50 |")
+    assert lines[3].startswith("| vae, cpu, keras | 4.0 (4.0 to 4.0) | 1.00 |")
 
 
 def test_the_table_begins_with_the_worst_ratio():

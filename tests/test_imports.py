@@ -14,12 +14,20 @@ CHAPTERS = ["autoencoder", "vae", "faces", "gan", "dcgan", "cgan"]
 CHAPTERS += ["conv_cgan", "maxout"]
 HEAVY = {"tensorflow", "tensorflow_datasets", "array_record"}
 KNOWN_TO_CHAPTERS = {"jax", "flax", "optax", "numpy"} | {
-    f"gencourse.{name}" for name in ("layers", "devices", "given", "looking")
+    f"gencourse.{name}"
+    for name in ("layers", "initializers", "devices", "given", "looking")
 }
 
 # What a module may import at its top. `own package` is always allowed.
 TOP = {
-    "layers": {"jax", "flax", "numpy", "gencourse.convolution"},
+    "layers": {
+        "jax",
+        "flax",
+        "numpy",
+        "gencourse.convolution",
+        "gencourse.initializers",
+    },
+    "initializers": {"jax", "flax", "numpy"},
     "train": {
         "jax",
         "flax",
@@ -30,6 +38,7 @@ TOP = {
         "gencourse.description",
         "gencourse.devices",
         "gencourse.dispatch",
+        "gencourse.initializers",
         "gencourse.memory",
         "gencourse.readings",
         "gencourse.resolve",

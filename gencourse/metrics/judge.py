@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from gencourse.layers import Conv
+from gencourse.layers import BatchNorm, Conv, Linear
 from gencourse.looking import in_chunks
 from gencourse.metrics.samples import check_labels
 
@@ -38,9 +38,7 @@ class Judge(nnx.Module):
     ):
         def norm(width):
             still = not training
-            return nnx.BatchNorm(
-                width, use_running_average=still, momentum=0.9, rngs=rngs
-            )
+            return BatchNorm(width, use_running_average=still, momentum=0.9, rngs=rngs)
 
         self.shape = tuple(shape)
         self.conv1 = Conv(shape[-1], 32, (3, 3), use_bias=False, rngs=rngs)
@@ -51,8 +49,8 @@ class Judge(nnx.Module):
         self.norm3 = norm(64)
         self.conv4 = Conv(64, 128, (3, 3), strides=2, use_bias=False, rngs=rngs)
         self.norm4 = norm(128)
-        self.squeeze = nnx.Linear(128, 64, rngs=rngs)
-        self.classes = nnx.Linear(64, classes, rngs=rngs)
+        self.squeeze = Linear(128, 64, rngs=rngs)
+        self.classes = Linear(64, classes, rngs=rngs)
         self.feature_mean = self.feature_covariance = None  # load_judge gives them
 
     def features(self, x):

@@ -1,0 +1,50 @@
+"""Tell how long a chapter takes to its first result, with nothing compiled before.
+
+    python tools/first_result.py [--budget smoke] chapters/01_autoencoder.ipynb ...
+
+The cells up to the first that trains (it calls `fit`) run in a new kernel. Given are
+seconds from the kernel's start to that cell's end, and the kernel's CPU seconds, of all
+threads, which depend less on what else runs on the machine.
+"""
+
+import argparse
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+
+sys.path[0] = str(Path(__file__).resolve().parent.parent)
+from tools import notebooks  # noqa: E402, once the repository is on the path
+
+CPU = "import resource as r; u = r.getrusage(r.RUSAGE_SELF); u.ru_utime + u.ru_stime"
+
+
+def first_result(path, budget):
+    """(seconds, CPU seconds, number of code cells) up to the first call of `fit`."""
+    nb = notebooks.read(path)
+    cells = [cell for cell in nb.cells if cell.cell_type == "code"]
+    trains = [bool(re.search(r"\bfit\(", cell.source)) for cell in cells]
+    upto = trains.index(True) + 1
+    nb.cells = [*cells[:upto], nbformat.v4.new_code_cell(CPU)]
+    os.environ["GENCOURSE_COMPILED"] = "off"
+    start = time.monotonic()
+    notebooks.execute(nb, Path(path).resolve().parent, budget)
+    seconds = time.monotonic() - start
+    return seconds, float(nb.cells[-1].outputs[-1].data["text/plain"]), upto
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--budget", default="smoke", choices=notebooks.BUDGETS)
+    parser.add_argument("notebooks", nargs="+", type=Path)
+    args = parser.parse_args()
+    for path in args.notebooks:
+        seconds, cpu, cells = first_result(path, args.budget)
+        print(f"{path.name}: {seconds:.1f} s, {cpu:.1f} CPU s, {cells} code cells")
+
+
+if __name__ == "__main__":
+    main()
