@@ -266,7 +266,7 @@ def _to_device(array):
     at = id(array)
     known, there = _sent.get(at, (None, None))
     if known is None or known() is not array:
-        there = jax.device_put(array)
+        there = jax.device_put(array, may_alias=False)  # it would keep the host's
         _sent[at] = weakref.ref(array, lambda _: _sent.pop(at, None)), there
     return there
 
