@@ -8,6 +8,8 @@ from flax import nnx
 
 from gencourse import autoencoder, initializers, layers
 
+IN_HASTE = False  # these are about bits
+
 # class: the arguments of several layers, small, and larger than the shortest draw
 LAYERS = {
     "Linear": [(3, 5), (300, 500)],
