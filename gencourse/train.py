@@ -160,7 +160,7 @@ def fit(
     order_key, step_key = _two_keys(key)
     carry, data = everywhere(carry, mesh), everywhere(data, mesh)
     step_key, numbers = everywhere((step_key, numbers), mesh)
-    data = jax.device_put(data)
+    data = jax.tree.map(jnp.asarray, data) if mesh else jax.device_put(data)
 
     read = [history] if history else []  # metrics on the host, a dict a reading
     waiting = []  # metrics still on the device: a dict a dispatch
