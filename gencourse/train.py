@@ -261,6 +261,8 @@ _sent = {}  # by the id of a read-only NumPy array: it, weakly, and what JAX has
 def _to_device(array):
     """Return a JAX array of the same numbers; a read-only one is sent only once, and
     stays on the device as long as it lives on the host."""
+    if isinstance(array, jax.Array):
+        return array
     if not isinstance(array, np.ndarray) or not arguments.is_constant(array):
         return jax.device_put(array)
     at = id(array)
