@@ -14,6 +14,7 @@ from gencourse.metrics.judge import load_judge
 ROOT = Path(__file__).resolve().parent.parent
 RECORDED = ROOT / "results" / "diagnosis"
 STEPS = 400
+IN_HASTE = False  # the judge looks at thousands of pictures
 RNG = np.random.default_rng(0)
 
 

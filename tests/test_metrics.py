@@ -11,6 +11,8 @@ from gencourse.metrics import judge as judges
 from gencourse.metrics.neighbours import knn_classify, nearest, precision_recall
 from gencourse.metrics.samples import coverage, entropy, frechet, moments
 
+IN_HASTE = False  # the judge looks at thousands of pictures
+
 
 def test_nearest_against_all_distances():
     rng = np.random.default_rng(0)
