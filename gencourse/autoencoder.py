@@ -18,6 +18,8 @@ from gencourse.given import check_numbers
 from gencourse.layers import Conv, ConvTranspose, Linear
 from gencourse.looking import in_chunks
 
+ROWS = 64  # looked at together: a large picture's maps take a lot of memory
+
 
 class Encoder(nnx.Module):
     """Pictures (B, 32, 32, 1) in [0, 1] -> codes z (B, latent), any real numbers."""
@@ -105,7 +107,7 @@ def train_step(model, optimizer, batch, key):
 def encode(model, x):
     """Codes (N, latent), float32, of pictures (N, 32, 32, 1), float in [0, 1]."""
     check(x)
-    return in_chunks(_encode, model.encoder, x)
+    return in_chunks(_encode, model.encoder, x, size=ROWS)
 
 
 def decode(model, z):
@@ -116,7 +118,7 @@ def decode(model, z):
         )
     if not np.isfinite(z).all():
         raise ValueError("There are NaN or infinite numbers among the codes.")
-    return in_chunks(_decode, model.decoder, z)
+    return in_chunks(_decode, model.decoder, z, size=ROWS)
 
 
 def reconstruct(model, x):
@@ -127,7 +129,7 @@ def reconstruct(model, x):
 def bce_per_pixel(model, x):
     """Binary cross-entropy in nats a pixel on pictures x (N, 32, 32, 1): a float."""
     check(x)
-    losses = in_chunks(_losses, model, x)  # (N,)
+    losses = in_chunks(_losses, model, x, size=ROWS)  # (N,)
     return float(losses.mean()) / x[0].size
 
 

@@ -28,6 +28,10 @@ def in_chunks(f, network, *rows, size=250):
     CPU fewer at once are as quick. Where fewer are left the last of them is repeated,
     up to 16 or 64 rows or all 250, and its copies are thrown away: so f is compiled
     for three sizes at most, and not for each number of rows that anybody looks at.
+
+    Args:
+      f: jitted. network: its first argument. rows: arrays (N, ...), of one N.
+      size: how many rows at once, 64 or more; fewer where pictures are large.
     """
     many, parts = len(rows[0]), []
     for i in range(0, many, size):

@@ -11,15 +11,20 @@ and not to return before the step is done. (One heap for all threads would do, t
 there they wait for each other.) On several CPU devices JAX takes threads of its own all
 the same, and such blocks come anew.
 
-`gencourse.train` calls it when it is imported; both hold for the whole process. It acts
-on Linux with glibc alone. The environment variable GENCOURSE_MALLOC=system switches it
-off, and so does any setting of your own for glibc's malloc (GLIBC_TUNABLES,
+What is held grows with all that was ever needed at once, and to compile a step needs
+hundreds of megabytes once. So `fit` ends with `release()`: what is free then goes back
+to the system. The next training's first step finds its memory anew, and no other does.
+
+`gencourse.train` calls `keep()` when it is imported; both hold for the whole process.
+It acts on Linux with glibc alone. The environment variable GENCOURSE_MALLOC=system
+switches it off, and so does any setting of your own for glibc's malloc (GLIBC_TUNABLES,
 MALLOC_...).
 """
 
 import ctypes
 import os
 import sys
+from pathlib import Path
 
 DISPATCH = "jax_cpu_enable_async_dispatch"
 # The numbers are those of glibc's <malloc.h>, fixed since long; see mallopt(3).
@@ -28,6 +33,8 @@ SETTINGS = {
     -1: -1,  # M_TRIM_THRESHOLD: give none back from the heap's end
     -2: 64 * 2**20,  # M_TOP_PAD: grow the heap by 64 MB at a time
 }
+GROWTH = 100e6  # bytes: less than that is not worth the time that looking for it takes
+_held = None  # resident bytes after the last release; None where `keep` is not in force
 
 
 def keep():
@@ -53,4 +60,30 @@ def keep():
         jax.config.update(DISPATCH, False)
     except AttributeError:  # a version that has no such choice
         return False
-    return all([mallopt(name, value) for name, value in SETTINGS.items()])
+    global _held
+    kept = all([mallopt(name, value) for name, value in SETTINGS.items()])
+    if kept and _held is None:
+        _held = _resident()
+    return kept
+
+
+def release():
+    """Give freed memory back to the system, where `keep` holds much of it.
+
+    True where it was tried: since the last time the process has grown by GROWTH.
+    """
+    global _held
+    if _held is None or _resident() < _held + GROWTH:
+        return False
+    ctypes.CDLL(None).malloc_trim(0)
+    _held = _resident()
+    return True
+
+
+def _resident():
+    """Bytes of memory that this process has now; 0 where Linux does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -233,6 +233,7 @@ def fit(
         if carry and _alive(carry[0]):
             state = jax.tree.unflatten(treedef, here(carry[0], mesh))
             nnx.update(tuple(objects), state)
+        memory.release()
     history = readings.joined(read)
     if interrupted:
         print(f"Stopped by hand after step {done} of {steps}.")

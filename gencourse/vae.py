@@ -20,7 +20,7 @@ import numpy as np
 from flax import nnx
 
 from gencourse import autoencoder
-from gencourse.autoencoder import Decoder, Encoder, reconstruction_loss
+from gencourse.autoencoder import ROWS, Decoder, Encoder, reconstruction_loss
 from gencourse.given import check_numbers
 from gencourse.looking import in_chunks, still
 
@@ -123,7 +123,7 @@ def sample(model, n, key):
 def encode(model, x):
     """Means and log-variances, (N, latent) both, of pictures (N, H, W, C) in [0, 1]."""
     _check_fits(model, x)
-    codes = in_chunks(_encode, still(model).encoder, x)  # (N, 2 * latent)
+    codes = in_chunks(_encode, still(model).encoder, x, size=ROWS)  # (N, 2 * latent)
     return jnp.split(codes, 2, axis=1)
 
 
@@ -151,7 +151,8 @@ def evaluate(model, x, key):
         )
         for i in range(0, len(x), 1000)
     ]
-    losses = in_chunks(_losses, still(model), jnp.concatenate(z), x)  # (N,)
+    network, z = still(model), jnp.concatenate(z)
+    losses = in_chunks(_losses, network, z, x, size=ROWS)  # (N,)
     reconstruction = np.asarray(losses).mean().item()
     kl = np.asarray(kl_to_standard_normal(mean, log_var)).mean().item()
     return {"reconstruction": reconstruction, "kl": kl, "nats": reconstruction + kl}

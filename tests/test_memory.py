@@ -107,3 +107,20 @@ def test_the_next_step_finds_the_memory_of_the_last():
     )
     assert 5 * int(few) <= int(many)
     print(f"page faults a step: {few} with it, {many} without")
+
+
+RELEASE = """
+from gencourse import memory
+memory.keep()
+import numpy as np
+some, last = [np.ones(1_000_000) for _ in range(50)], np.ones(1000)
+grown = memory._resident()
+del some
+kept = memory._resident() > grown - 10e6
+print(kept, memory.release(), memory._resident() < grown - 350e6, memory.release())
+"""
+
+
+def test_much_that_is_held_goes_back_and_little_is_not_looked_for():
+    assert run(RELEASE) == ["True", "True", "True", "False"]
+    assert run(RELEASE, GENCOURSE_MALLOC="system")[1] == "False"
