@@ -181,7 +181,7 @@ MUTANTS = [
         "    d_optimizer.update(discriminator, d_grads)\n"
         "    weights = nnx.state(generator, nnx.Param)\n"
         "    nnx.update(generator, jax.tree.map(lambda a: 0.99 * a, weights))\n",
-        "test_gan::test_neither_step_moves_the_other_s_weights",
+        "test_games::test_neither_step_moves_the_other_s_weights[normed]",
     ),
     Mutant(
         "gan: G's step moves D",
@@ -190,23 +190,21 @@ MUTANTS = [
         "    g_optimizer.update(generator, g_grads)\n"
         "    weights = nnx.state(discriminator, nnx.Param)\n"
         "    nnx.update(discriminator, jax.tree.map(lambda a: 0.99 * a, weights))\n",
-        "test_gan::test_neither_step_moves_the_other_s_weights",
+        "test_games::test_neither_step_moves_the_other_s_weights[normed]",
     ),
     Mutant(
         "gan: G's fakes for D move G's BatchNorm",
         "gencourse/gan.py",
         "fake = nnx.clone(generator)(z)",
         "fake = generator(z)",
-        "test_gan::test_a_batchnorm_learns_of_its_own_network_s_step_alone "
-        "test_dcgan::test_a_batchnorm_learns_of_its_own_network_s_step_alone",
+        "test_games::test_a_step_is_d_s_by_hand_and_then_g_s[normed]",
     ),
     Mutant(
         "gan: G's step moves D's BatchNorm",
         "gencourse/gan.py",
         "g_grad(generator, nnx.clone(discriminator))",
         "g_grad(generator, discriminator)",
-        "test_gan::test_a_batchnorm_learns_of_its_own_network_s_step_alone "
-        "test_dcgan::test_a_batchnorm_learns_of_its_own_network_s_step_alone",
+        "test_games::test_a_step_is_d_s_by_hand_and_then_g_s[normed]",
     ),
     Mutant(
         "gan: G learns from the D of before D's step",
@@ -222,16 +220,14 @@ MUTANTS = [
     def g_loss_fn(generator, _):
         return g_loss(before(generator(z), keys[2]))
 """,
-        "test_gan::test_a_step_is_d_s_by_hand_and_then_g_s",
+        "test_games::test_a_step_is_d_s_by_hand_and_then_g_s[normed]",
     ),
     Mutant(
         "gan: every step has the same z",
         "gencourse/gan.py",
         "z = noise(generator, len(batch), z_key)",
         "z = noise(generator, len(batch), jax.random.key(0))",
-        "test_gan::test_each_pass_of_d_has_chance_of_its_own "
-        "test_gan::test_it_learns_a_cloud_in_the_plane "
-        "test_gan::test_d_alone_learns_to_tell_and_g_alone_to_deceive",
+        "test_games::test_all_that_a_step_draws_has_a_key_of_its_own[normed]",
     ),
     Mutant(
         "gan: G's z are not from its own distribution",
@@ -245,7 +241,7 @@ MUTANTS = [
         "gencourse/gan.py",
         "on_fake = discriminator(fake, keys[1])",
         "on_fake = discriminator(fake, keys[0])",
-        "test_gan::test_each_pass_of_d_has_chance_of_its_own",
+        "test_games::test_all_that_a_step_draws_has_a_key_of_its_own[normed]",
     ),
     Mutant(
         "gan: D's layers share one dropout key",
@@ -273,42 +269,42 @@ MUTANTS = [
         "gencourse/gan.py",
         "losses, logits, gradients\n",
         "losses, logits, gradients\n    d_grads, g_grads = g_grads, d_grads\n",
-        "test_gan::test_a_step_is_d_s_by_hand_and_then_g_s",
+        "test_games::test_a_step_is_d_s_by_hand_and_then_g_s[normed]",
     ),
     Mutant(
         "gan: the averaged weights do not move",
         "gencourse/gan.py",
         "return old + (1 - decay) * (new - old)",
         "return old",
-        "test_gan::test_an_average_is_a_running_mean_of_the_weights",
+        "test_games::test_an_average_is_a_running_mean_of_weights_and_statistics",
     ),
     Mutant(
         "gan: the average leaves BatchNorm's statistics behind",
         "gencourse/gan.py",
         "moved = nnx.Param, nnx.BatchStat",
         "moved = nnx.Param, nnx.Cache",
-        "test_dcgan::test_an_average_has_averaged_statistics_too",
+        "test_games::test_an_average_is_a_running_mean_of_weights_and_statistics",
     ),
     Mutant(
         "inference: BatchNorm in training mode",
         "gencourse/looking.py",
         "modes = dict(use_running_average=True, deterministic=True)",
         "modes = dict(use_running_average=False, deterministic=True)",
-        "test_gan::test_looking_at_a_network_does_not_change_it",
+        "test_games::test_looking_uses_running_statistics_and_moves_nothing[normed]",
     ),
     Mutant(
         "inference: dropout stays on",
         "gencourse/looking.py",
         "modes = dict(use_running_average=True, deterministic=True)",
         "modes = dict(use_running_average=True)",
-        "test_gan::test_looking_at_a_network_does_not_change_it",
+        "test_games::test_looking_uses_running_statistics_and_moves_nothing[normed]",
     ),
     Mutant(
         "dcgan: BatchNorm trains on its running statistics",
         "gencourse/dcgan.py",
         "nnx.BatchNorm(width, use_running_average=False,",
         "nnx.BatchNorm(width, use_running_average=True,",
-        "test_dcgan::test_a_batchnorm_learns_of_its_own_network_s_step_alone",
+        "test_dcgan::test_equal_to_flax_s_own_layers_written_out",
     ),
     Mutant(
         "dcgan: pictures in [0, 1] instead of [-1, 1]",
@@ -365,38 +361,35 @@ MUTANTS = [
         "gencourse/cgan.py",
         "(1 - mismatched) * fake_term + mismatched * wrong_term",
         "mismatched * fake_term + (1 - mismatched) * wrong_term",
-        "test_cgan::test_a_step_is_d_s_by_hand_and_then_g_s",
+        "test_games::test_a_step_is_d_s_by_hand_and_then_g_s[cgan_conv]",
     ),
     Mutant(
         "cgan: D sees the fakes under other labels",
         "gencourse/cgan.py",
         "on_fake = discriminator(fake, y, keys[1])",
         "on_fake = discriminator(fake, y[::-1], keys[1])",
-        "test_cgan::test_a_step_is_d_s_by_hand_and_then_g_s",
+        "test_games::test_a_step_is_d_s_by_hand_and_then_g_s[cgan_dense]",
     ),
     Mutant(
         "cgan: every step has the same z",
         "gencourse/cgan.py",
         "z = noise(generator, len(x), z_key)",
         "z = noise(generator, len(x), jax.random.key(0))",
-        "test_cgan::test_each_pass_of_d_has_chance_of_its_own "
-        "test_cgan::test_it_learns_which_cloud_was_asked_for",
+        "test_games::test_all_that_a_step_draws_has_a_key_of_its_own[cgan_dense]",
     ),
     Mutant(
         "cgan: D's first dense layer drops units too",
         "gencourse/cgan.py",
         "keys[1:] = jax.random.split(key, len(self.hidden) - 1)",
         "keys = jax.random.split(key, len(self.hidden))",
-        "test_cgan::test_dropout_works_where_a_key_is_given_and_nowhere_else "
-        "test_cgan::test_the_dense_networks_by_hand",
+        "test_cgan::test_the_first_dense_layer_loses_nothing",
     ),
     Mutant(
         "cgan: convolutional D's layers share one dropout key",
         "gencourse/conv_cgan.py",
         "keys = jax.random.split(key, len(self.downs))",
         "keys = [key] * len(self.downs)",
-        "test_cgan::test_dropout_works_where_a_key_is_given_and_nowhere_else "
-        "test_cgan::test_the_convolutional_networks_by_hand",
+        "test_games::test_all_that_a_step_draws_has_a_key_of_its_own[cgan_conv]",
     ),
     Mutant(
         "maxout: a unit is the mean of its pieces",
@@ -410,15 +403,14 @@ MUTANTS = [
         "gencourse/maxout.py",
         "fake = generator(z, y, g_key)",
         "fake = generator(z, y)",
-        "test_maxout::test_each_pass_has_chance_of_its_own_but_both_see_the_same_fakes",
+        "test_games::test_all_that_a_step_draws_has_a_key_of_its_own[maxout]",
     ),
     Mutant(
         "maxout: every step has the same z",
         "gencourse/maxout.py",
         "z = gan.noise(generator, len(x), z_key)",
         "z = gan.noise(generator, len(x), jax.random.key(0))",
-        "test_maxout::test_each_pass_has_chance_of_its_own_but_both_see_the_same_fakes "
-        "test_maxout::test_without_dropout_a_step_is_chapter_5_s",
+        "test_games::test_all_that_a_step_draws_has_a_key_of_its_own[maxout]",
     ),
     Mutant(
         "maxout: the momentum falls",
