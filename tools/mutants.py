@@ -685,7 +685,7 @@ MUTANTS = [
         "gencourse/plot/pictures.py",
         "for s in sheets]",
         "for s in sheets[::-1]]",
-        "test_plot",
+        "test_plot::test_a_gif_shows_its_frames_in_order",
     ),
     # --- exercises, notebooks, what is quoted ---------------------------------------
     Mutant(
