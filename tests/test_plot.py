@@ -169,3 +169,15 @@ def test_a_heat_map_shows_row_0_on_top_and_refuses_a_wrong_axis():
         plot.heat(fields * 2 - 1, "H", x="t", y="i", xs=["a", "b"])
     with pytest.raises(ValueError, match="one of the xs"):
         plot.heat(AXIS[:, None], "H", x="t", y="i", xs=["a", "b"])
+
+
+def test_a_gif_shows_its_frames_in_order():
+    brighter = np.linspace(0, 1, 4)[:, None, None, None, None] * np.ones(
+        (4, 2, 8, 8, 1)
+    )
+    with Image.open(io.BytesIO(plot.gif(brighter, "Brighter").data)) as image:
+        means = []
+        for frame in range(image.n_frames):
+            image.seek(frame)
+            means.append(np.asarray(image.convert("L")).mean())
+    assert len(means) == 4 and (np.diff(means) > 0).all()
