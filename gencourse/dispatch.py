@@ -93,12 +93,10 @@ def steps_a_dispatch():
 
 # What XLA's CPU compiler shall hand to its library YNNPACK: sums, and products that
 # stand alone. By default it also fuses products with what surrounds them, and that
-# keeps two cores less busy. And LLVM's level 1 in place of 3: it compiles a step about
-# a tenth sooner, and the step is as quick and gives the same bits.
+# keeps two cores less busy.
 CPU_OPTIONS = {
-    "xla_backend_optimization_level": 1,
     "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE,"
-    "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT",
+    "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"
 }
 
 
