@@ -181,4 +181,4 @@ def _looked_at(f, judge, images):
         )
     margin = (shape[1] - side) // 2
     images = images[:, margin : margin + side, margin : margin + side]
-    return np.asarray(in_chunks(f, judge, images))
+    return np.asarray(in_chunks(f, judge, images, size=64))
