@@ -22,6 +22,7 @@ SOLUTIONS = sorted(ROOT.glob("solutions/*.ipynb"))
 CHECKS = sorted(
     path for path in ROOT.glob("gencourse/checks/*.py") if path.stem != "__init__"
 )
+IN_HASTE = False  # a hint may be about the last bit, as learners see it
 MISSING = r"(?i)missing|write your answer"  # what a blank answer is told
 REGION = re.compile(r"^.*BEGIN SOLUTION.*$\n([\s\S]*?)^.*END SOLUTION.*$", re.MULTILINE)
 
@@ -167,7 +168,7 @@ def test_an_exercise_says_how_hard_and_how_long_and_gives_nothing_away(path):
 
 
 @pytest.mark.parametrize("path", SOLUTIONS, ids=lambda p: p.stem)
-def test_every_exercise_is_checked_and_its_blank_fails(path, monkeypatch):
+def test_every_exercise_is_checked_and_its_blank_fails(path):
     target = ROOT / "exercises" / path.name
     nb = notebooks.read(target)
     checks = [cell for cell in nb.cells if is_check(cell)]
@@ -178,8 +179,6 @@ def test_every_exercise_is_checked_and_its_blank_fails(path, monkeypatch):
     assert 4 <= len(checks) <= 7
     last = max(i for i, cell in enumerate(nb.cells) if cell in checks)
     nb.cells = [nbformat.v4.new_code_cell(IDLE), *nb.cells[: last + 1]]
-    # What the solution's run has compiled is there, if it is asked for in its words.
-    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "0")
     notebooks.execute(nb, target.parent, "smoke", allow_errors=True, timeout=600)
     for cell in checks:
         errors = [out for out in cell.outputs if out.output_type == "error"]
