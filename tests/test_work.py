@@ -12,7 +12,7 @@ from gencourse.looking import in_chunks
 from gencourse.train import fit
 """
 BUSY = """\
-x = jnp.zeros((4000, 1))
+x = jnp.zeros((15000, 1))
 in_chunks(lambda network, x: x + network, 1.0, x)
 in_chunks(lambda network, x: x + network, 1.0, x)
 """
@@ -27,5 +27,5 @@ def test_a_cell_that_does_too_much_is_named(tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     notebooks.execute(nb, tmp_path, "smoke")
     (line,) = _work.excesses(tmp_path, nb)
-    assert line.startswith("cell 1, 'x = jnp.zeros((4000, 1))': 8,000 rows, and 6,000")
-    assert [done["rows"] for _, done in _work.done(tmp_path)[-2:]] == [0, 8000]
+    assert line.startswith("cell 1, 'x = jnp.zeros((15000, 1))': 30,000 rows")
+    assert [done["rows"] for _, done in _work.done(tmp_path)[-2:]] == [0, 30000]
