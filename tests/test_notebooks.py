@@ -2,9 +2,9 @@
 
 Run in the smoke budget, in kernels of their own. What a run is compared with: the
 committed output of cells tagged `nbval-check-output`; pictures, which must not be
-blank. Cells tagged `must-fail-untrained` are run once more, after all that stands
-before them, with a training that changes nothing (_idle.py), and every assert in them
-has to fail.
+blank; and no cell may do more work than the smoke budget has (_work.py). Cells tagged
+`must-fail-untrained` are run once more, after all that stands before them, with a
+training that changes nothing (_idle.py), and every assert in them has to fail.
 """
 
 import ast
@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 import _idle
+import _work
 import jax
 import nbformat
 import numpy as np
@@ -40,17 +41,19 @@ def name(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
-def test_a_notebook_runs_and_shows_what_it_showed(path):
+def test_a_notebook_runs_and_shows_what_it_showed(path, tmp_path):
     command = [
         *(sys.executable, "-m", "pytest", str(path), "-q", "--color=no"),
         *("--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=600"),
         *("-p", "_pictures", "-p", "no:cacheprovider", "-W", "default"),
     ]
-    there = os.environ | {"PYTHONPATH": str(TESTS)}
+    there = os.environ | _work.watching(tmp_path)
     done = subprocess.run(command, capture_output=True, text=True, env=there, cwd=ROOT)
     # The first failure says why; the cells after it fail because of it.
     assert done.returncode == 0, done.stdout[:6000] + done.stderr[-2000:]
     assert re.search(r"[1-9]\d* passed", done.stdout), f"no cell ran: {done.stdout}"
+    busy = _work.excesses(tmp_path, notebooks.read(path))
+    assert not busy, "these cells ignore the smoke budget:\n" + "\n".join(busy)
 
 
 class OneByOne(ast.NodeTransformer):
