@@ -17,7 +17,6 @@ import time
 import weakref
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from tqdm import tqdm

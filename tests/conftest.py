@@ -12,6 +12,8 @@ import shutil
 import signal
 from pathlib import Path
 
+import _haste
+
 from gencourse import compiled  # needs no JAX, which reads the environment below
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,6 +49,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 import jax  # noqa: E402, after the environment that it reads
 import pytest  # noqa: E402
+from jax._src import compiler  # noqa: E402, its options are asked for here alone
 
 # (N,) + (N, M) is a mistake more often than it is meant.
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -79,11 +82,16 @@ def compilation(request):
     Haste is for what runs a few times; what runs for long, or is about bits, is
     compiled as users have it. Processes that a module starts do as the module does.
     """
-    haste = getattr(request.module, "IN_HASTE", True)
-    name = "JAX_DISABLE_MOST_OPTIMIZATIONS"
+    options = compiler.get_compile_options
+
+    def in_haste(*args, env_options_overrides=None, **kwargs):
+        more = _haste.OPTIONS | (env_options_overrides or {})
+        return options(*args, env_options_overrides=more, **kwargs)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(name, str(int(haste)))
-        jax.config.update(name.lower(), haste)
+        if getattr(request.module, "IN_HASTE", True):
+            patch.setenv("XLA_FLAGS", _haste.FLAGS)
+            patch.setattr(compiler, "get_compile_options", in_haste)
         yield
     jax.clear_caches()
     gc.collect()

@@ -30,7 +30,6 @@ TESTS = ROOT / "tests"
 CHAPTERS = sorted(ROOT.glob("chapters/*.ipynb"))
 NOTEBOOKS = CHAPTERS + sorted(ROOT.glob("solutions/*.ipynb"))
 TAG = "must-fail-untrained"
-IN_HASTE = False  # hundreds of steps: what is compiled slowly runs twice as fast
 
 # Put before a chapter's first cell: fit does two steps, then takes them back.
 IDLE = f"import sys; sys.path.append({str(TESTS)!r}); import _idle; _idle.begin()"
