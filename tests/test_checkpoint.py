@@ -406,15 +406,14 @@ def other_step(*args, **more):
 def line_run(folder, **change):
     """A run with everything that may differ, in the smallest form."""
 
-    def look(model, optimizer, batch, key, weight=1.0):
+    def look(model, batch, key, weight=1.0):
         return {"loss": weight * jnp.mean(batch)}
 
     rows = np.arange(20, dtype=np.float32).reshape(10, 2)
     options = dict(data=rows, key=jax.random.key(0), batch_size=5, steps=2, step=look)
     options = dict(progress=False, resume=folder, weight=1.0) | options | change
     model = options.pop("model", nnx.Linear)(1, 1, rngs=nnx.Rngs(0))
-    objects = model, nnx.Optimizer(model, optax.sgd(0.1), wrt=nnx.Param)
-    return fit(options.pop("step"), objects, options.pop("data"), **options)
+    return fit(options.pop("step"), (model,), options.pop("data"), **options)
 
 
 ROWS = np.arange(20, dtype=np.float32).reshape(10, 2)
@@ -459,7 +458,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 def make(beta):
-    def step(model, optimizer, batch, key, weight=1.0, *, gamma=2.0):
+    def step(model, batch, key, weight=1.0, *, gamma=2.0):
         "What it does."
         if key is None or "a" in {"a", "b", "c", "d"}:  # a set has no order
             weight = (lambda x: x + 0.5)(weight)
@@ -511,7 +510,7 @@ def test_a_small_change_is_another_run(tmp_path, change, message):
     assert np.array_equal(run()["loss"], first["loss"])  # made anew, it is the same
 
 
-def beta_step(model, optimizer, batch, key, weight, beta):
+def beta_step(model, batch, key, weight, beta):
     return {"loss": beta * weight * jnp.mean(batch)}
 
 
@@ -549,7 +548,7 @@ def test_another_process_describes_a_run_in_the_same_words():
 def test_a_step_that_now_returns_other_metrics_is_refused(tmp_path):
     names = ["loss"]
 
-    def look(model, optimizer, batch, key, weight):
+    def look(model, batch, key, weight):
         return {names[0]: 0.0}
 
     line_run(tmp_path, step=look)
@@ -581,7 +580,7 @@ def test_what_is_not_finite_is_never_saved_and_the_last_good_one_named(tmp_path)
 def test_a_state_spoilt_by_its_last_update_is_not_saved(tmp_path, capsys):
     """The metrics were still finite; the next step's would not be."""
 
-    def spoil(model, optimizer, batch, key, weight):
+    def spoil(model, batch, key, weight):
         model.bias[...] = model.bias[...] / (weight - 4)  # 0 / 0
         return {"loss": weight}
 
