@@ -485,7 +485,7 @@ def test_looking_uses_running_statistics_and_moves_nothing(game):
 
 @of(GAMES, "dense", "cgan_dense")
 def test_many_rows_go_in_chunks_and_come_back_in_order(game):
-    n = 2300  # 1,000 at a time
+    n = 2000 + ROWS  # 1,000 at a time
     generator, discriminator = map(looking.still, game.objects()[:2])
     z, labels = jax.random.normal(KEY, (n, generator.latent)), labels_of(game, n)
     fakes = game.chapter.generate(generator, z, *labels)
