@@ -30,7 +30,7 @@ def budget_name():
 def budget(*, smoke, laptop, full):
     """Whichever of the three values fits the budget that was asked for.
 
-    "smoke" proves in seconds that every cell runs; "laptop" is what the committed
+    "smoke" proves in a minute that every cell runs; "laptop" is what the committed
     outputs show; "full" is the whole data set, for a GPU or for patience.
     """
     return {"smoke": smoke, "laptop": laptop, "full": full}[budget_name()]
