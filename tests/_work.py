@@ -15,7 +15,7 @@ from pathlib import Path
 
 # What a cell may do in the smoke budget. What a laptop's cell does is far above: some
 # hundred steps of a convolutional network take the minute that a whole notebook has.
-MOST = {"steps": 3000, "examples": 100_000, "rows": 20_000}
+MOST = {"steps": 3000, "examples": 260_000, "rows": 20_000}
 TESTS = Path(__file__).resolve().parent
 WORK = "GENCOURSE_TESTS_WORK"  # the file to write to
 
