@@ -30,6 +30,8 @@ TESTS = ROOT / "tests"
 CHAPTERS = sorted(ROOT.glob("chapters/*.ipynb"))
 NOTEBOOKS = CHAPTERS + sorted(ROOT.glob("solutions/*.ipynb"))
 TAG = "must-fail-untrained"
+# Many short trainings of dense networks; convolutions lose more than they gain.
+COMPILED_IN_HASTE = {"03_gan"}
 
 # Put before a chapter's first cell: fit does two steps, then takes them back.
 IDLE = f"import sys; sys.path.append({str(TESTS)!r}); import _idle; _idle.begin()"
@@ -47,6 +49,8 @@ def test_a_notebook_runs_and_shows_what_it_showed(path, tmp_path):
         *("-p", "_pictures", "-p", "no:cacheprovider", "-W", "default"),
     ]
     there = os.environ | _work.watching(tmp_path)
+    if path.stem not in COMPILED_IN_HASTE:
+        del there["XLA_FLAGS"]
     done = subprocess.run(command, capture_output=True, text=True, env=there, cwd=ROOT)
     # The first failure says why; the cells after it fail because of it.
     assert done.returncode == 0, done.stdout[:6000] + done.stderr[-2000:]
