@@ -49,31 +49,32 @@ quick: env ## the tests without notebooks, for every day
 lint: env ## style, and that nothing generated is stale
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
-	$(PY) tools/notebooks.py quotes --check
-	$(PY) tools/notebooks.py exercises --check
-	$(PY) tools/notebooks.py pictures --check
+	$(PY) -m check_jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(PY) -m tools.notebooks quotes --check
+	$(PY) -m tools.notebooks exercises --check
+	$(PY) -m tools.notebooks pictures --check
 
 chapters: env ## run chapters and solutions in place: up to 5 minutes each
-	$(PY) tools/notebooks.py run --budget $(BUDGET) $(NB)
-	$(PY) tools/notebooks.py exercises
-	$(PY) tools/notebooks.py pictures
+	$(PY) -m tools.notebooks run --budget $(BUDGET) $(NB)
+	$(PY) -m tools.notebooks exercises
+	$(PY) -m tools.notebooks pictures
 
 exercises: env ## make exercises/ from solutions/
-	$(PY) tools/notebooks.py exercises
+	$(PY) -m tools.notebooks exercises
 
 quotes: env ## fill the figures quoted in prose from results/results.json
-	$(PY) tools/notebooks.py quotes
+	$(PY) -m tools.notebooks quotes
 
 results: env ## measure again what the prose quotes: long
-	$(PY) results/measure.py $(NAMES)
-	$(PY) tools/notebooks.py quotes
+	$(PY) -m experiments.measure $(NAMES)
+	$(PY) -m tools.notebooks quotes
 
 bench: env $(BENCH_READY) ## speed here and in Keras and PyTorch: an hour
-	$(PY) benchmarks/loop.py
-	$(PY) benchmarks/compare.py --bench-python $(BENCH_PY)
-	$(PY) benchmarks/growth.py --bench-python $(BENCH_PY)
-	$(PY) benchmarks/ablation.py
-	$(PY) benchmarks/profiling.py
+	$(PY) -m benchmarks.loop
+	$(PY) -m benchmarks.compare --bench-python $(BENCH_PY)
+	$(PY) -m benchmarks.growth --bench-python $(BENCH_PY)
+	$(PY) -m benchmarks.ablation
+	$(PY) -m benchmarks.profiling
 
 # Keras and PyTorch live apart, since learners have no need of them.
 BENCH := import tomllib; p = tomllib.load(open('pyproject.toml', 'rb')); \
@@ -86,7 +87,7 @@ BENCH := import tomllib; p = tomllib.load(open('pyproject.toml', 'rb')); \
 	@touch $@
 
 faults: env ## kill training and damage checkpoints, often: nothing must come of it
-	$(PY) tools/faults.py $(KILLS)
+	$(PY) -m tools.faults $(KILLS)
 
 lock: env ## resolve requirements.lock anew; UPGRADE=--upgrade for newer packages
 	rm -rf build/uv && $(PY) -m venv build/uv && build/uv/bin/python -m pip -q install uv

@@ -1,6 +1,6 @@
 """What each means of speed gains.
 
-    python benchmarks/ablation.py [--part step|process] [WORKLOAD ...]
+    python -m benchmarks.ablation [--part step|process] [WORKLOAD ...]
 
 A workload's step with all of them, and with each taken away, driven in turn in one
 process; a gain is the time without over the time with, the median of the rounds. What
@@ -19,11 +19,9 @@ import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-sys.path[0] = str(Path(__file__).resolve().parent.parent)
-from benchmarks import driver  # noqa: E402, once the repository is on the path
-from benchmarks.compare import markdown, rounded  # noqa: E402
+from benchmarks import driver
+from benchmarks.compare import markdown, rounded
 
 RESULTS, NOTES = driver.HERE / "ablation.json", driver.HERE / "NOTES.md"
 BEGIN, END = "<!-- table: ablation.py writes it -->", "<!-- end of gains -->"
@@ -45,7 +43,8 @@ def variants():
     from jax import lax
 
     from benchmarks import in_flax
-    from gencourse import convolution, dispatch
+    from gencourse.layers import convolution
+    from gencourse.train import compile_step
 
     def plain_up(x, w, strides, pads, precision):
         return lax.conv_general_dilated(
@@ -62,7 +61,7 @@ def variants():
         return jax.vjp(down, w)[1](dy)[0]
 
     ours = in_flax.LAYERS["gencourse"]
-    fusion = next(iter(dispatch.CPU_OPTIONS))
+    fusion = next(iter(compile_step.CPU_OPTIONS))
 
     def layers(**others):
         in_flax.LAYERS["gencourse"] = ours._replace(**others)
@@ -75,7 +74,7 @@ def variants():
         (convolution, "_up"): convolution._up,
         (convolution, "_weight_gradient"): convolution._weight_gradient,
         (convolution, "_is_narrow"): convolution._is_narrow,
-        (dispatch, "CPU_OPTIONS"): dispatch.CPU_OPTIONS,
+        (compile_step, "CPU_OPTIONS"): compile_step.CPU_OPTIONS,
     }
 
     def restore():
@@ -95,8 +94,8 @@ def variants():
         ),
         "narrow outputs by taps": change(convolution, "_is_narrow", lambda *_: False),
         "dropout from bytes": functools.partial(layers, Dropout=nnx.Dropout),
-        "XLA's option: ours for the default": change(dispatch, "CPU_OPTIONS", {}),
-        "YNNPACK at all": change(dispatch, "CPU_OPTIONS", {fusion: ""}),
+        "XLA's option: ours for the default": change(compile_step, "CPU_OPTIONS", {}),
+        "YNNPACK at all": change(compile_step, "CPU_OPTIONS", {fusion: ""}),
     }
 
 
@@ -108,7 +107,7 @@ def bare_loop(w, take_away):
 
     from benchmarks import in_flax
     from benchmarks.workloads import taken
-    from gencourse import dispatch
+    from gencourse.train import compile_step
 
     take_away()
     step, objects = in_flax.step_and_objects("gencourse", w)
@@ -129,7 +128,7 @@ def bare_loop(w, take_away):
     batch = taken(batch, w)
     compiled = (
         jax.jit(
-            advance, donate_argnums=0, compiler_options=dispatch.CPU_OPTIONS or None
+            advance, donate_argnums=0, compiler_options=compile_step.CPU_OPTIONS or None
         )
         .lower(leaves, batch, key)
         .compile()
@@ -202,7 +201,15 @@ def process_gains(name):
     for i in range(PROCESS_ROUNDS):
         for way in driver.rotated([*seconds], i):
             without = PROCESSES.get(way, "nothing")
-            command = [sys.executable, __file__, "--time", name, "--without", without]
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.ablation",
+                "--time",
+                name,
+                "--without",
+                without,
+            ]
             done = subprocess.run(
                 command, env=environment, stdout=subprocess.PIPE, text=True, check=True
             )
@@ -226,12 +233,12 @@ def time_in_this_process(name, without):
     import jax
     import numpy as np
 
-    from benchmarks import in_flax  # imports gencourse.train, which keeps memory
+    from benchmarks import in_flax  # it retains freed memory
     from benchmarks.workloads import BATCHES, find
-    from gencourse import memory
+    from gencourse.system import malloc
 
     if without == "async":
-        jax.config.update(memory.DISPATCH, True)
+        jax.config.update(malloc.DISPATCH, True)
     if without == "shared":
         ctypes.CDLL(None).mallopt(-8, 1)  # M_ARENA_MAX
 

@@ -1,4 +1,4 @@
-"""Every workload in every framework, in one sitting: `python benchmarks/compare.py`.
+"""Every workload in every framework, in one sitting: `python -m benchmarks.compare`.
 
     --workloads a,b        some of those in workloads.py; all if not given
     --implementations a,b  some of driver.IMPLEMENTATIONS; all if not given
@@ -16,16 +16,14 @@ measured, and how, is told in README.md.
 import argparse
 import datetime
 import statistics
-import sys
 from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
 
-sys.path[0] = str(Path(__file__).resolve().parent.parent)
-from benchmarks import driver  # noqa: E402, once the repository is on the path
-from benchmarks.driver import OURS, PEERS, PLAIN  # noqa: E402
-from benchmarks.workloads import WORKLOADS, find  # noqa: E402
+from benchmarks import driver
+from benchmarks.driver import OURS, PEERS, PLAIN
+from benchmarks.workloads import WORKLOADS, find
 
 README = driver.HERE / "README.md"
 RESULTS = driver.HERE / "results.json"

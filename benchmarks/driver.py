@@ -57,7 +57,8 @@ class Worker:
         env["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
         self.spawned = time.time()
         self.process = subprocess.Popen(
-            [python, HERE / "worker.py", implementation, workload, pictures],
+            [python, "-m", "benchmarks.worker", implementation, workload, pictures],
+            cwd=HERE.parent,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,

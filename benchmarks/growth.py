@@ -1,4 +1,4 @@
-"""How cost grows with batch, channels and side: `python benchmarks/growth.py`.
+"""How cost grows with batch, channels and side: `python -m benchmarks.growth`.
 
 A convolutional variational autoencoder (`vae_faces` in workloads.py) of 64 channels on
 32x32 pictures, 64 a batch; one of the three is changed at a time. Images a second and
@@ -8,15 +8,13 @@ fewer and shorter rounds. Rows go to growth.json, the picture to growth.png.
 
 import argparse
 import statistics
-import sys
 from pathlib import Path
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-sys.path[0] = str(Path(__file__).resolve().parent.parent)
-from benchmarks import compare, driver  # noqa: E402, once the repository is on the path
-from benchmarks.workloads import find  # noqa: E402
+from benchmarks import compare, driver
+from benchmarks.workloads import find
 
 RESULTS = driver.HERE / "growth.json"
 BASE = {"batch": 64, "width": 1, "side": 32}

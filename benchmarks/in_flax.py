@@ -21,8 +21,12 @@ import optax
 from flax import nnx
 
 from benchmarks.workloads import EPSILON, LAST, MOMENTUM, SLOPE, cut, loop, taken
-from gencourse import autoencoder, cgan, dcgan, faces, gan, layers, vae
+from gencourse import autoencoder, cgan, dcgan, gan, layers, vae, vae_faces
+from gencourse.layers import initializers
+from gencourse.system import malloc
 from gencourse.train import fit
+
+malloc.retain_freed_memory()  # as notebooks do at their start
 
 
 class Layers(NamedTuple):
@@ -37,16 +41,18 @@ class Layers(NamedTuple):
 
 
 def flax_conv(i, o, kernel_size, strides=1, **options):
-    return nnx.Conv(i, o, kernel_size, strides=layers._pair(strides), **options)
+    return nnx.Conv(i, o, kernel_size, strides=(strides, strides), **options)
 
 
 def flax_conv_transpose(i, o, kernel_size, strides=1, **options):
-    strides = layers._pair(strides)
+    strides = (strides, strides)
     return nnx.ConvTranspose(i, o, kernel_size, strides=strides, **options)
 
 
 LAYERS = {
-    "gencourse": Layers(*(getattr(layers, name) for name in Layers._fields)),
+    "gencourse": Layers(
+        *(getattr(layers, name) for name in Layers._fields[:-1]), initializers.normal
+    ),
     "flax": Layers(
         flax_conv,
         flax_conv_transpose,
@@ -107,14 +113,14 @@ class Decoder(nnx.Module):
             made_of.ConvTranspose(i, o, (3, 3), strides=2, rngs=rngs) for i, o in sizes
         )
         self.norms = nnx.List(norm(o, made_of=made_of, rngs=rngs) for _, o in sizes)
-        self.pixels = made_of.Conv(w.up[-1], w.shape[-1], (3, 3), rngs=rngs)
+        self.to_image = made_of.Conv(w.up[-1], w.shape[-1], (3, 3), rngs=rngs)
 
     def __call__(self, z):
         x = leaky(self.norm(self.dense(z)))
         x = x.reshape(len(x), *self.first)  # (B, 2, 2, C)
         for conv, batch_norm in zip(self.convs, self.norms, strict=True):
             x = leaky(batch_norm(conv(x)))  # (B, 2 * H, 2 * W, C)
-        return self.pixels(x)  # (B, H, W, 3)
+        return self.to_image(x)  # (B, H, W, 3)
 
 
 def norm(features, *, made_of, rngs):
@@ -177,7 +183,7 @@ def models(w, made_of, rngs):
             encoder=functools.partial(Encoder, w, made_of=made_of),
             decoder=functools.partial(Decoder, w, made_of=made_of),
             likelihood=functools.partial(
-                faces.squared_error, variance=math.prod(w.shape) / 4000
+                vae_faces.squared_error, variance=math.prod(w.shape) / 4000
             ),
             rngs=rngs,
         )
@@ -192,7 +198,7 @@ def models(w, made_of, rngs):
             discriminator = dcgan.Discriminator(**sizes, dropout=w.dropout)
             return dcgan.Generator(**sizes, latent=w.latent), discriminator
     small = made_of.normal(0.02)
-    options = dict(shape=w.shape, init=small, label_init=small, rngs=rngs)
+    options = dict(shape=w.shape, kernel_init=small, embedding_init=small, rngs=rngs)
     with chapter_with(cgan, made_of):
         discriminator = cgan.Discriminator(w.down, dropout=w.dropout, **options)
         norms = {"norm": functools.partial(norm, made_of=made_of)}

@@ -1,4 +1,4 @@
-"""What the loop costs, and what the layers gain: `python benchmarks/loop.py`.
+"""What the loop costs, and what the layers gain: `python -m benchmarks.loop`.
 
 Chapter 1's training step in three forms, and a tiny step in two, driven in turn so
 that a noisy machine is equally noisy to all; medians of the rounds, and ratios.
@@ -13,7 +13,6 @@ import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -21,11 +20,9 @@ import numpy as np
 import optax
 from flax import nnx
 
-from gencourse import autoencoder, dispatch
-from gencourse.train import fit
-
-sys.path.append(str(Path(__file__).resolve().parent.parent))
-from benchmarks import in_flax  # noqa: E402, once the repository is on the path
+from benchmarks import in_flax
+from gencourse import autoencoder
+from gencourse.train import compile_step, fit
 
 BATCH, ROUNDS = 100, 7
 
@@ -71,7 +68,9 @@ def by_hand(step, objects, batches):
         metrics = step(*objects, batch, key)
         return jax.tree.leaves(nnx.state(objects)), metrics
 
-    options = dispatch.compiler_options()  # the same as in fit: only the loop differs
+    options = (
+        compile_step.compiler_options()
+    )  # the same as in fit: only the loop differs
     advance = jax.jit(advance, donate_argnums=0, compiler_options=options)
     carry = [[jnp.copy(leaf) for leaf in leaves]]
     key = jax.random.key(0)

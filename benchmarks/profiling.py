@@ -1,4 +1,4 @@
-"""Where a step's time goes, on one core: `python benchmarks/profiling.py WORKLOAD ...`.
+"""Where a step's time goes, on one core: `python -m benchmarks.profiling WORKLOAD ...`.
 
 One core, since JAX's profiler leaves out what runs on its other threads. Writes the
 table in NOTES.md; the kinds are told there. Linux alone.
@@ -13,11 +13,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path[0] = str(Path(__file__).resolve().parent.parent)
-from benchmarks import driver  # noqa: E402, once the repository is on the path
-from benchmarks.ablation import NOTES, bare_loop, median_dot  # noqa: E402
-from benchmarks.compare import markdown  # noqa: E402
-from benchmarks.workloads import WORKLOADS, find  # noqa: E402
+from benchmarks import driver
+from benchmarks.ablation import NOTES, bare_loop, median_dot
+from benchmarks.compare import markdown
+from benchmarks.workloads import WORKLOADS, find
 
 BEGIN, END = "<!-- table: profiling.py writes it -->", "<!-- end of profiles -->"
 STEPS = 5

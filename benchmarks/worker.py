@@ -1,6 +1,6 @@
 """One implementation of one workload, in a process of its own that waits for orders.
 
-    python benchmarks/worker.py IMPLEMENTATION WORKLOAD PICTURES.npz
+    python -m benchmarks.worker IMPLEMENTATION WORKLOAD PICTURES.npz
 
 A line of JSON in, a line of JSON out:
 
@@ -21,10 +21,8 @@ import resource
 import sys
 import time
 import traceback
-from pathlib import Path
 
-sys.path[0] = str(Path(__file__).resolve().parent.parent)
-from benchmarks import workloads  # noqa: E402, once the repository is on the path
+from benchmarks import workloads
 
 MODULES = {
     "gencourse": "benchmarks.in_flax",

@@ -4,10 +4,11 @@ import argparse
 import sys
 import time
 
-from gencourse import compiled, data, places
-from gencourse.data import prepared
-from gencourse.data.sets import SETS, SPLITS
-from gencourse.doctor import doctor, state_of_set
+from gencourse import data
+from gencourse.cli.doctor import doctor, state_of_set
+from gencourse.data import tfds_store
+from gencourse.data.registry import SETS, SPLITS
+from gencourse.system import compile_cache, paths
 
 
 def main(argv=None) -> int:
@@ -49,15 +50,14 @@ def prepare(args):
     start = time.perf_counter()
     for split in SPLITS:
         data.load(args.name, split, full=True, data_dir=args.data_dir)
-    print(
-        f"decoded and cached in {time.perf_counter() - start:.0f} s: {places.cache()}"
-    )
+    seconds = time.perf_counter() - start
+    print(f"decoded and cached in {seconds:.0f} s: {paths.cache_dir()}")
     where = f', data_dir="{args.data_dir}"' if args.data_dir else ""
     print(f'in Python: data.load("{args.name}", full=True{where})')
 
 
 def list_sets(data_dir=None):
-    print(f"prepared sets: {prepared.home(data_dir)}\ncache: {places.cache()}\n")
+    print(f"prepared sets: {tfds_store.home(data_dir)}\ncache: {paths.cache_dir()}\n")
     print(f"{'set':<15}{'embedded':<18}whole set")
     for name, entry in SETS.items():
         part = _counts(entry.embedded) or "-"
@@ -66,14 +66,15 @@ def list_sets(data_dir=None):
 
 
 def list_kept():
-    sets = sum(file.stat().st_size for file in places.cache().glob("*.npy"))
-    print(f"compiled code   {compiled.size() / 1e6:,.1f} MB in {compiled.home()}")
-    print(f"decoded sets    {sets / 1e6:,.1f} MB in {places.cache()}")
+    sets = sum(file.stat().st_size for file in paths.cache_dir().glob("*.npy"))
+    code, home = compile_cache.size(), compile_cache.home()
+    print(f"compiled code   {code / 1e6:,.1f} MB in {home}")
+    print(f"decoded sets    {sets / 1e6:,.1f} MB in {paths.cache_dir()}")
 
 
 def clear():
-    deleted = compiled.clear() / 1e6
-    print(f"deleted {deleted:,.1f} MB of compiled code in {compiled.home()}")
+    deleted = compile_cache.clear() / 1e6
+    print(f"deleted {deleted:,.1f} MB of compiled code in {compile_cache.home()}")
     print("decoded sets were left as they are")
 
 

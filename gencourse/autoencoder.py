@@ -14,9 +14,9 @@ import numpy as np
 import optax
 from flax import nnx
 
-from gencourse.given import check_numbers
+from gencourse.inference import map_batches
 from gencourse.layers import Conv, ConvTranspose, Linear
-from gencourse.looking import in_chunks
+from gencourse.validation import check_numbers
 
 ROWS = 64  # looked at together: a large picture's maps take a lot of memory
 
@@ -28,14 +28,14 @@ class Encoder(nnx.Module):
         self.conv1 = Conv(1, 32, (3, 3), strides=2, rngs=rngs)
         self.conv2 = Conv(32, 64, (3, 3), strides=2, rngs=rngs)
         self.conv3 = Conv(64, 128, (3, 3), strides=2, rngs=rngs)
-        self.code = Linear(4 * 4 * 128, latent, rngs=rngs)
+        self.to_latent = Linear(4 * 4 * 128, latent, rngs=rngs)
 
     def __call__(self, x):
         x = nnx.relu(self.conv1(x))  # (B, 16, 16, 32)
         x = nnx.relu(self.conv2(x))  # (B, 8, 8, 64)
         x = nnx.relu(self.conv3(x))  # (B, 4, 4, 128)
         x = x.reshape(len(x), -1)  # (B, 2048)
-        return self.code(x)  # (B, latent)
+        return self.to_latent(x)  # (B, latent)
 
 
 class Decoder(nnx.Module):
@@ -46,7 +46,7 @@ class Decoder(nnx.Module):
         self.up1 = ConvTranspose(128, 128, (3, 3), strides=2, rngs=rngs)
         self.up2 = ConvTranspose(128, 64, (3, 3), strides=2, rngs=rngs)
         self.up3 = ConvTranspose(64, 32, (3, 3), strides=2, rngs=rngs)
-        self.pixels = Conv(32, 1, (3, 3), rngs=rngs)
+        self.to_image = Conv(32, 1, (3, 3), rngs=rngs)
 
     def __call__(self, z):
         x = self.dense(z)  # (B, 2048)
@@ -54,7 +54,7 @@ class Decoder(nnx.Module):
         x = nnx.relu(self.up1(x))  # (B, 8, 8, 128)
         x = nnx.relu(self.up2(x))  # (B, 16, 16, 64)
         x = nnx.relu(self.up3(x))  # (B, 32, 32, 32)
-        return self.pixels(x)  # (B, 32, 32, 1)
+        return self.to_image(x)  # (B, 32, 32, 1)
 
 
 class Autoencoder(nnx.Module):
@@ -71,7 +71,7 @@ class Autoencoder(nnx.Module):
 
 
 def reconstruction_loss(logits, x):
-    """Binary cross-entropy in nats an image: (B,), summed over pixels.
+    """Return the binary cross-entropy in nats an image: (B,), summed over pixels.
 
     Args:
       logits: (B, H, W, C), float, any real numbers.
@@ -88,7 +88,7 @@ def reconstruction_loss(logits, x):
 
 @nnx.jit
 def train_step(model, optimizer, batch, key):
-    """One step of gradient descent. The metrics are nats an image and nats a pixel.
+    """Take one step of gradient descent. The metrics are nats an image and a pixel.
 
     Args:
       model: an `Autoencoder`. optimizer: an `nnx.Optimizer` of its `nnx.Param`s.
@@ -105,36 +105,36 @@ def train_step(model, optimizer, batch, key):
 
 
 def encode(model, x):
-    """Codes (N, latent), float32, of pictures (N, 32, 32, 1), float in [0, 1]."""
+    """Return the codes (N, latent), float32, of pictures (N, 32, 32, 1) in [0, 1]."""
     check(x)
-    return in_chunks(_encode, model.encoder, x, size=ROWS)
+    return map_batches(_encode, model.encoder, x, size=ROWS)
 
 
 def decode(model, z):
-    """Pictures (N, 32, 32, 1), float32 in [0, 1], of codes (N, latent), float."""
+    """Return the pictures (N, 32, 32, 1), float32 in [0, 1], of codes (N, latent)."""
     if np.ndim(z) != 2 or np.shape(z)[1] != model.latent or not len(z):
         raise ValueError(
             f"This model's codes have shape (N, {model.latent}); given {np.shape(z)}."
         )
     if not np.isfinite(z).all():
         raise ValueError("There are NaN or infinite numbers among the codes.")
-    return in_chunks(_decode, model.decoder, z, size=ROWS)
+    return map_batches(_decode, model.decoder, z, size=ROWS)
 
 
 def reconstruct(model, x):
-    """What comes back of pictures x (N, 32, 32, 1), float in [0, 1]; the same shape."""
+    """Encode and decode pictures x (N, 32, 32, 1), float in [0, 1]; same shape."""
     return decode(model, encode(model, x))
 
 
 def bce_per_pixel(model, x):
-    """Binary cross-entropy in nats a pixel on pictures x (N, 32, 32, 1): a float."""
+    """Return the mean binary cross-entropy in nats a pixel on x (N, 32, 32, 1)."""
     check(x)
-    losses = in_chunks(_losses, model, x, size=ROWS)  # (N,)
+    losses = map_batches(_losses, model, x, size=ROWS)  # (N,)
     return float(losses.mean()) / x[0].size
 
 
 def interpolate(model, a, b, n=8):
-    """n pictures (n, 32, 32, 1) on the straight line between two codes (latent,)."""
+    """Decode n pictures (n, 32, 32, 1) on the line between two codes (latent,)."""
     t = jnp.linspace(0, 1, n)[:, None]  # (n, 1)
     return decode(model, (1 - t) * a[None] + t * b[None])
 

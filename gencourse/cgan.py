@@ -19,38 +19,47 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from gencourse import gan, looking
-from gencourse.gan import LEAKY, noise
-from gencourse.given import (
-    check_alike,
-    check_hidden,
-    check_kind,
-    check_labels,
-    check_mismatched,
-    check_numbers,
-    check_seeds,
-    check_sides,
-    pair,
-    whole,
+from gencourse import gan, inference
+from gencourse.gan import LEAKY, sample_latent
+from gencourse.layers import (
+    Dropout,
+    Embed,
+    LayerNorm,
+    Linear,
+    dense_stack,
+    dropout_rngs,
 )
-from gencourse.initializers import lecun_normal, normal
-from gencourse.layers import Dropout, Embed, LayerNorm, Linear
+from gencourse.layers.initializers import lecun_normal, normal
+from gencourse.validation import (
+    check_condition,
+    check_hidden,
+    check_image_shape,
+    check_integer_labels,
+    check_kind,
+    check_latent,
+    check_mismatch_weight,
+    check_numbers,
+    check_same_shape,
+    unpack_batch,
+)
 
 LECUN = lecun_normal()  # Flax's own; deviation 1 / sqrt(inputs)
 STANDARD = normal(1.0)
 
 
 class Generator(nnx.Module):
-    """Seeds z (B, latent), labels y (B,), int -> (B, *shape), in the range of `last`.
+    """z (B, latent), labels y (B,), int -> (B, *shape), in the range of tanh: [-1, 1].
 
-    `hidden`: the widths of the dense layers, one or more. `draw(key, shape)` gives
-    seeds, as in chapter 3. Labels lie in 0..`classes` - 1.
-    A label becomes `embedding` learned numbers, joined to the seed. At first they have
-    the seed's deviation, 1, so that neither drowns the other. With `classes=None` y is
-    such vectors (B, embedding), float, given from outside, in place of labels; see
-    `by_vectors` as well. `norm(width, rngs=...)` makes what stands
-    before each activation but the first. `init`: of the kernels; `label_init`: of the
-    labels' numbers.
+    Args:
+      latent, shape, output_activation, prior: as in chapter 3.
+      hidden: the widths of the dense layers, one or more.
+      classes: labels lie in 0..classes - 1. None: y is not labels but vectors
+        (B, embedding), float, given from outside; see `by_vectors`, too.
+      embedding: how many learned numbers a label becomes, to be appended to z. At first
+        they have the deviation of z, 1, so that neither drowns the other.
+      norm: `norm(width, rngs=...)` makes what stands before each activation but the
+        first.
+      kernel_init, embedding_init: initialisers of the kernels and of the embedding.
     """
 
     def __init__(
@@ -62,49 +71,47 @@ class Generator(nnx.Module):
         *,
         embedding=10,
         norm=LayerNorm,
-        last=jnp.tanh,
-        init=LECUN,
-        label_init=STANDARD,
-        draw=jax.random.normal,
+        output_activation=jnp.tanh,
+        kernel_init=LECUN,
+        embedding_init=STANDARD,
+        prior=jax.random.normal,
         rngs: nnx.Rngs,
     ):
         check_numbers(latent=latent, embedding=embedding)
         check_hidden(hidden)
-        self.latent, self.shape, self.classes = latent, tuple(shape), classes
-        self.last, self.draw, self.embedding = last, draw, embedding
-        self.embed = _embed(classes, embedding, label_init, rngs)
+        self.latent, self.prior, self.shape = latent, prior, tuple(shape)
+        self.classes, self.embedding = classes, embedding
+        self.output_activation = output_activation
+        self.embed = _embed(classes, embedding, embedding_init, rngs)
         widths = (latent + embedding, *hidden)
-        self.hidden = nnx.List(_dense(widths, init, rngs))
+        self.hidden = nnx.List(dense_stack(widths, rngs, kernel_init=kernel_init))
         self.norms = nnx.List(norm(width, rngs=rngs) for width in hidden[1:])
         pixels = int(np.prod(shape))
-        self.out = Linear(widths[-1], pixels, kernel_init=init, rngs=rngs)
+        self.out = Linear(widths[-1], pixels, kernel_init=kernel_init, rngs=rngs)
 
-    def __call__(self, z, y):
-        x = join(z, self.vectors(y))  # (B, latent + embedding)
+    def __call__(self, z, y, key=None):
+        x = concat_condition(z, self.embed_labels(y))  # (B, latent + embedding)
         norms = itertools.chain([None], self.norms)
         for dense, norm in zip(self.hidden, norms, strict=True):
             x = dense(x)  # (B, width)
             x = LEAKY(norm(x) if norm else x)
-        x = self.last(self.out(x))  # (B, pixels)
+        x = self.output_activation(self.out(x))  # (B, pixels)
         return x.reshape(len(x), *self.shape)  # (B, *shape)
 
-    def vectors(self, y):
-        """Return what labels y (B,) are turned into, (B, embedding); with
-        `classes=None`, y itself."""
-        check_kind(y.ndim != 1, self, y)
-        if self.classes is None:
-            return y
-        y = jnp.where(y < 0, self.classes, whole(y))  # -1 would be the last class
-        return self.embed(y)  # (B, embedding); NaN of a label out of range
+    def embed_labels(self, y):
+        """Return the learned vectors (B, embedding) of labels y (B,), int."""
+        return embed_labels(self, y)
 
 
 class Discriminator(nnx.Module):
-    """Pictures x (B, *shape) with labels y (B,) -> logits (B,): above 0, "a real pair".
+    """Pictures x (B, *shape) with labels y (B,), int -> logits (B,): "a real pair"?
 
-    The pictures are in the range of the generator's. `hidden` as there.
-
-    `dropout` is the share of each hidden layer but the first that is left out where a
-    key is given. With `classes=None` y is vectors, as in the generator.
+    Args:
+      hidden, shape, classes, embedding: as in the generator, whose range the pictures
+        have.
+      dropout: the rate of it after each hidden layer but the first; it acts only if the
+        call is given a key.
+      kernel_init, embedding_init: as in the generator.
     """
 
     def __init__(
@@ -115,68 +122,87 @@ class Discriminator(nnx.Module):
         *,
         embedding=10,
         dropout=0.15,
-        init=LECUN,
-        label_init=STANDARD,
+        kernel_init=LECUN,
+        embedding_init=STANDARD,
         rngs: nnx.Rngs,
     ):
         check_numbers(embedding=embedding)
         check_hidden(hidden)
-        self.classes, self.embedding = classes, embedding
-        self.embed = _embed(classes, embedding, label_init, rngs)
-        self.shape = tuple(shape)
+        self.shape, self.classes, self.embedding = tuple(shape), classes, embedding
+        self.embed = _embed(classes, embedding, embedding_init, rngs)
         widths = (int(np.prod(shape)) + embedding, *hidden)
-        self.hidden = nnx.List(_dense(widths, init, rngs))
+        self.hidden = nnx.List(dense_stack(widths, rngs, kernel_init=kernel_init))
         self.dropout = Dropout(dropout)
-        self.verdict = Linear(widths[-1], 1, kernel_init=init, rngs=rngs)
+        self.logit = Linear(widths[-1], 1, kernel_init=kernel_init, rngs=rngs)
 
     def __call__(self, x, y, key=None):
-        check_sides(x, self.shape)
+        check_image_shape(x, self.shape)
+        rngs = dropout_rngs(key)
         x = x.reshape(len(x), -1)  # (B, pixels)
-        x = join(x, self.vectors(y))  # (B, pixels + embedding)
-        keys = [None] * len(self.hidden)
-        if key is not None:
-            keys[1:] = jax.random.split(key, len(self.hidden) - 1)
-        for dense, key in zip(self.hidden, keys, strict=True):
+        x = concat_condition(x, self.embed_labels(y))  # (B, pixels + embedding)
+        for i, dense in enumerate(self.hidden):
             x = LEAKY(dense(x))  # (B, width)
-            x = self.dropout(x, deterministic=key is None, rngs=key)
-        return self.verdict(x)[:, 0]  # (B,)
+            x = self.dropout(x, rngs=rngs) if i else x
+        return self.logit(x)[:, 0]  # (B,)
 
-    vectors = Generator.vectors
+    def embed_labels(self, y):
+        """Return the learned vectors (B, embedding) of labels y (B,), int."""
+        return embed_labels(self, y)
+
+
+def embed_labels(network, y):
+    """Return the learned vectors (B, embedding), float, of labels y (B,), int.
+
+    A label out of range becomes NaN, at which training stops. If `network.classes` is
+    None, y is such vectors already, and is returned as it is.
+    """
+    check_kind(y.ndim != 1, network, y)
+    if network.classes is None:
+        return y
+    # Embed would take -1 as the last class; index `classes` gives NaN.
+    y = jnp.where(y < 0, network.classes, check_integer_labels(y))
+    return network.embed(y)
 
 
 def one_hot(network, y):
-    """Labels y (B,), int, as one-hot vectors (B, classes), float; of a label out of
-    range NaN, at which training stops. Of a network of vectors (see `by_vectors`), y
-    itself."""
+    """Return labels y (B,), int, as one-hot vectors (B, classes), float.
+
+    A label out of range becomes NaN, at which training stops. If `network.classes` is
+    None, y is vectors already, and is returned as it is.
+    """
     check_kind(y.ndim != 1, network, y)
     if network.classes is None:
         return y
     inside = (y >= 0) & (y < network.classes)
-    return jnp.where(inside[:, None], nnx.one_hot(whole(y), network.classes), jnp.nan)
+    vectors = nnx.one_hot(check_integer_labels(y), network.classes)
+    return jnp.where(inside[:, None], vectors, jnp.nan)
 
 
 def by_vectors(network):
-    """Return a copy of a network that takes vectors (B, E) in place of labels.
+    """Return a copy of a network that takes vectors (B, embedding) in place of labels.
 
-    The vectors are those that labels are turned into, `network.vectors(y)`, and what
-    lies between them: to ask for something between two labels.
+    The vectors are what labels become, `network.embed_labels(y)`, and what lies between
+    them: to ask for something between two labels.
     """
     copy = nnx.clone(network)
     copy.classes = None
     return copy
 
 
-def join(x, y):
-    """Rows (B, D) or maps (B, H, W, C), float, with y (B, E) at each place as E more:
-    (B, D + E) or (B, H, W, C + E)."""
-    if len(x) != len(y):  # one label would be told of all, silently
+def concat_condition(x, y):
+    """Append y (B, E) to the channels of x, rows (B, D) or maps (B, H, W, C), float.
+
+    Returns:
+      (B, D + E) or (B, H, W, C + E): y is the same at each place of a map.
+    """
+    if len(x) != len(y):  # a single label would broadcast to every row
         raise ValueError(f"There are {len(y)} labels for {len(x)}: one each, in order.")
     places = y.reshape(len(y), *(1,) * (x.ndim - 2), -1)  # (B, 1, 1, E)
-    there = jnp.broadcast_to(places, (*x.shape[:-1], y.shape[-1]))
-    return jnp.concatenate([x, there], axis=-1)
+    condition = jnp.broadcast_to(places, (*x.shape[:-1], y.shape[-1]))
+    return jnp.concatenate([x, condition], axis=-1)
 
 
-@nnx.jit(static_argnames=("mismatched", "d_loss", "g_loss"))
+@nnx.jit(static_argnames=("mismatch_weight", "d_loss", "g_loss"))
 def train_step(
     generator,
     discriminator,
@@ -184,52 +210,52 @@ def train_step(
     d_optimizer,
     batch,
     key,
-    mismatched=0.0,
+    mismatch_weight=0.0,
     d_loss=gan.d_loss,
     g_loss=gan.g_loss,
 ):
-    """One step of D, then one of G: chapter 3's, with the label told to both.
+    """Update D once, then G once: chapter 3's step, with the label given to both.
 
     Args:
-      generator: `generator(z, y)` gives fakes; it has `latent`, `draw` and, if wrong
-        labels are wanted, `classes`.
-      discriminator: `discriminator(x, y, key)` gives logits (B,).
+      generator: `generator(z, y, key)` returns fakes; it has `latent`, `prior` and, if
+        `mismatch_weight` is not 0, `classes`.
+      discriminator: `discriminator(x, y, key)` returns logits (B,).
       g_optimizer, d_optimizer: an `nnx.Optimizer` of each one's `nnx.Param`s.
       batch: real pictures (B, *shape), float32, in the range of the generator's output,
         and their labels (B,), int, or, for networks of `classes=None`, vectors (B, E).
-        The fakes are asked for the same.
-      key: for the seeds, the wrong labels, and the discriminator's dropout.
-      mismatched: from 0 to 1. Of what D is shown as not real, the weight of real
-        pictures under a wrong label; the rest is the fakes'. Reed and others take 0.5.
-      d_loss, g_loss: of logits, as in chapter 3. These three decide what is compiled:
-        for `fit` fix them by functools.partial(train_step, mismatched=0.5).
+        Fakes are drawn for the same ones.
+      key: for the latent vectors, the wrong labels and the networks' dropout.
+      mismatch_weight: in [0, 1]. Of what D is shown as not real, the weight of real
+        pictures with a wrong label; the fakes have the rest. Reed and others take 0.5.
+      d_loss, g_loss: functions of logits, as in chapter 3. These three decide what is
+        compiled: for `fit` use functools.partial(train_step, mismatch_weight=0.5).
 
     Returns:
-      What chapter 3's step returns; with `mismatched` also "p_wrong", D's mean belief
-      in the real pictures under a wrong label.
+      What chapter 3's step returns; with a `mismatch_weight` also "p_wrong", D's mean
+      probability that the real pictures with a wrong label are a real pair.
 
     Raises:
-      ValueError: on a batch that is no pair, pictures of another shape than G's, labels
-        of another number or dtype, and a `mismatched` that is no such share.
+      ValueError: if the batch is not a pair; if pictures have another shape than G's;
+        on labels of another number or dtype; on a `mismatch_weight` out of range.
     """
-    x, y = pair(batch)
-    check_mismatched(mismatched, y, getattr(generator, "classes", None))
-    z_key, wrong_key, *keys = jax.random.split(key, 6)
-    z = noise(generator, len(x), z_key)  # (B, latent)
-    # What a clone's BatchNorm learns of its batch goes with the clone.
-    fake = nnx.clone(generator)(z, y)  # (B, *shape)
-    check_alike(fake, x)
-    wrong = wrong_labels(wrong_key, y, generator.classes) if mismatched else None
+    x, y = unpack_batch(batch)
+    check_mismatch_weight(mismatch_weight, y, getattr(generator, "classes", None))
+    z_key, wrong_key, *keys, g_key = jax.random.split(key, 7)
+    z = sample_latent(generator, len(x), z_key)  # (B, latent)
+    # A clone: G's BatchNorm statistics are updated once, in G's own update.
+    fake = nnx.clone(generator)(z, y, g_key)  # (B, *shape)
+    check_same_shape(fake, x)
+    wrong = wrong_labels(wrong_key, y, generator.classes) if mismatch_weight else None
 
     def d_loss_fn(discriminator):
         on_real = discriminator(x, y, keys[0])  # (B,)
         on_fake = discriminator(fake, y, keys[1])  # (B,)
         real_term, fake_term = d_loss(on_real, on_fake)
-        if not mismatched:
+        if not mismatch_weight:
             return real_term + fake_term, (on_real, on_fake, None)
         on_wrong = discriminator(x, wrong, keys[3])  # (B,)
         _, wrong_term = d_loss(on_real, on_wrong)
-        not_real = (1 - mismatched) * fake_term + mismatched * wrong_term
+        not_real = (1 - mismatch_weight) * fake_term + mismatch_weight * wrong_term
         return real_term + not_real, (on_real, on_fake, on_wrong)
 
     d_grad = nnx.value_and_grad(d_loss_fn, has_aux=True)
@@ -237,84 +263,87 @@ def train_step(
     d_optimizer.update(discriminator, d_grads)
 
     def g_loss_fn(generator, discriminator):
-        return g_loss(discriminator(generator(z, y), y, keys[2]))
+        return g_loss(discriminator(generator(z, y, g_key), y, keys[2]))
 
-    g_grad = nnx.value_and_grad(g_loss_fn)  # by the generator, its first argument
+    g_grad = nnx.value_and_grad(g_loss_fn)  # with respect to argument 0, the generator
     loss_g, g_grads = g_grad(generator, nnx.clone(discriminator))
     g_optimizer.update(generator, g_grads)
-    told = gan.figures((loss_d, loss_g), (on_real, on_fake), (d_grads, g_grads))
-    return told | ({"p_wrong": nnx.sigmoid(on_wrong).mean()} if mismatched else {})
+    losses, logits = (loss_d, loss_g), (on_real, on_fake)
+    metrics = gan.step_metrics(losses, logits, (d_grads, g_grads))
+    if mismatch_weight:
+        metrics["p_wrong"] = nnx.sigmoid(on_wrong).mean()
+    return metrics
 
 
 def wrong_labels(key, y, classes=10):
-    """For each label of y (N,), int, another of the `classes`, 2 or more: (N,), int,
-    each other one as likely."""
+    """Draw for each label of y (N,), int, one of the other `classes`: (N,), int.
+
+    Each of them is equally likely; there must be 2 classes or more.
+    """
     return (y + jax.random.randint(key, y.shape, 1, classes)) % classes
 
 
 def sample(generator, labels, key):
-    """One new picture for each of `labels` (N,), int: (N, *shape), float32.
+    """Draw one new picture for each of `labels` (N,), int: (N, *shape), float32.
 
-    In the range of the generator's last function. One of `classes=None` takes vectors
-    (N, E) in place of labels.
+    In the range of the generator's last function. A generator of `classes=None` takes
+    vectors (N, embedding), float, in place of labels.
 
     Raises:
-      ValueError: where labels are not whole numbers in 0..classes - 1, or vectors not
-        as many numbers as the generator is told, or not finite; where labels are given
-        to a network of vectors, or the reverse.
+      ValueError: if the labels are not whole numbers in 0..classes - 1; if vectors have
+        another width or are not finite; if the network takes the other of the two.
     """
-    labels = check_labels(labels, generator)
-    return generate(generator, noise(generator, len(labels), key), labels)
+    labels = check_condition(labels, generator)
+    z = sample_latent(generator, len(labels), key)
+    return inference.predict(generator, z, labels)
 
 
 def generate(generator, z, labels):
-    """What G makes of seeds z (N, latent), float, and labels (N,), int, row by row.
+    """Return the pictures (N, *shape), float32, that G makes of z (N, latent), float,
+    and labels (N,), int, row by row.
 
-    Gives (N, *shape), float32. Its BatchNorms, if any, use their running statistics,
-    and nothing moves. Raises as `sample`, and on seeds of another shape or number.
+    Its BatchNorms, if any, use their running statistics, and nothing changes.
+
+    Raises:
+      ValueError: as `sample`, and if z has another shape, or is not finite.
     """
-    labels = check_labels(labels, generator)
-    check_seeds(generator, z, len(labels))
-    return looking.output(generator, z, labels)
+    labels = check_condition(labels, generator)
+    check_latent(generator, z, len(labels))
+    return inference.predict(generator, z, labels)
 
 
-def belief(discriminator, x, labels):
-    """P(a real pair) of each picture of x (N, *shape) with its label: (N,), float32.
+def p_real(discriminator, x, labels):
+    """Return P(a real pair) of each picture of x (N, *shape) and its label: (N,).
 
-    Raises as `check`.
+    Raises:
+      ValueError: as `check`, but for pictures that are all bright.
     """
-    check((x, labels), (discriminator,), dark=False)
-    return looking.probability(discriminator, x, labels)
+    check((x, labels), (discriminator,), expect_negative=False)
+    return inference.predict_probability(discriminator, x, labels)
 
 
-def check(batch, objects=(), dark=True):
-    """Raise a ValueError where `batch` is not pictures and their labels, as a pair.
+def check(batch, objects=(), expect_negative=True):
+    """Raise ValueError if `batch` is not pictures and their labels, as a pair.
 
-    The pictures as in chapter 3; the labels (N,), int, in 0..classes - 1, where those
-    of `objects` that have `classes` say how many; or, where that is None, vectors
-    (N, E), float. JAX itself would take any: an embedding answers label 10 of 10
-    classes with NaN, a one-hot vector is then all 0.
+    The pictures as in chapter 3; the labels (N,), int, in 0..classes - 1, if one of
+    `objects` has `classes`; or, if that is None, vectors (N, embedding), float. JAX
+    itself would take any: an embedding answers label 10 of 10 classes with NaN, and a
+    one-hot vector would be all 0.
     """
-    x, labels = pair(batch)
+    x, labels = unpack_batch(batch)
     if not hasattr(x, "shape"):
         raise ValueError(f"x is one array of pictures; given {type(x).__name__}.")
-    gan.check(x, dark=dark)
-    classes = [o for o in objects if hasattr(o, "classes")] or [None]
-    for network in classes:
-        check_labels(labels, network, len(x))
+    gan.check(x, expect_negative=expect_negative)
+    for network in [o for o in objects if hasattr(o, "classes")] or [None]:
+        check_condition(labels, network, len(x))
 
 
-train_step.check_batch = check  # fit asks it of all data
+train_step.check_batch = check  # fit calls it on all of its data
 
 
-def _embed(classes, embedding, init, rngs):
-    """Return the labels' vectors, to be learned, or None where labels are vectors."""
+def _embed(classes, embedding, embedding_init, rngs):
+    """Return the labels' vectors, to be learned, or None if labels are vectors."""
     if classes is None:
         return None
     check_numbers(classes=classes)
-    return Embed(classes, embedding, embedding_init=init, rngs=rngs)
-
-
-def _dense(widths, init, rngs):
-    pairs = itertools.pairwise(widths)
-    return [Linear(i, o, kernel_init=init, rngs=rngs) for i, o in pairs]
+    return Embed(classes, embedding, embedding_init=embedding_init, rngs=rngs)

@@ -19,20 +19,32 @@ import numpy as np
 from flax import nnx
 
 from gencourse.gan import LEAKY
-from gencourse.given import as_whole, check_numbers, check_sides
-from gencourse.layers import BatchNorm, Conv, ConvTranspose, Dropout, Linear
+from gencourse.layers import (
+    Conv,
+    ConvTranspose,
+    Dropout,
+    Linear,
+    batch_norm,
+    dense_stack,
+    dropout_rngs,
+)
+from gencourse.validation import check_image_shape, check_int, check_numbers
 
 
 class Generator(nnx.Module):
-    """Seeds z (B, latent) -> pictures (B, side, side, C) in [-1, 1].
+    """Latent vectors z (B, latent) -> pictures (B, side, side, C) in [-1, 1].
 
-    `shape` is the picture's: its side is 7 or 4, doubled once or more. `width` is the
-    number of channels of the last map before the picture; each earlier one, of half
-    the side, has twice as many. `kernel` is the side of all kernels, in pixels.
-    `hidden` units, if any, stand between the seed and the first map: without them that
-    map is a linear function of the seed, and its places cannot agree on more.
-    `draw(key, shape)` gives seeds, as in chapter 3. A ValueError tells of a shape or a
-    number that cannot be.
+    Args:
+      shape: of a picture; its side is 7 or 4, doubled once or more.
+      width: channels of the last map before the picture; each earlier map, of half the
+        side, has twice as many.
+      latent, prior: as in chapter 3.
+      kernel: side of all kernels, in pixels.
+      hidden: units between z and the first map, or 0 for none. Without them that map
+        is a linear function of z, and its places cannot agree on more.
+
+    Raises:
+      ValueError: if a size is impossible.
     """
 
     def __init__(
@@ -43,43 +55,48 @@ class Generator(nnx.Module):
         *,
         kernel=4,
         hidden=0,
-        draw=jax.random.normal,
+        prior=jax.random.normal,
         rngs: nnx.Rngs,
     ):
-        start, widths = stages(shape, width)
+        start, widths = feature_map_sizes(shape, width)
         check_numbers(latent=latent, kernel=kernel)
-        self.latent, self.draw = latent, draw
-        self.first = (start, start, widths[-1])
-        size = int(np.prod(self.first))
-        self.hidden = nnx.List(_dense(latent, hidden, rngs, use_bias=False))
-        self.hidden_norms = nnx.List(_norm(hidden, rngs) for _ in self.hidden)
-        self.dense = Linear(hidden or latent, size, use_bias=False, rngs=rngs)
-        self.norm = _norm(size, rngs)
+        self.latent, self.prior = latent, prior
+        self.first_map_shape = (start, start, widths[-1])
+        size = int(np.prod(self.first_map_shape))
+        dense = (latent, *hidden_widths(hidden))
+        self.hidden = nnx.List(dense_stack(dense, rngs, use_bias=False))
+        self.hidden_norms = nnx.List(batch_norm(w, rngs) for w in dense[1:])
+        self.dense = Linear(dense[-1], size, use_bias=False, rngs=rngs)
+        self.norm = batch_norm(size, rngs)
         sizes = list(itertools.pairwise(widths[::-1]))
         options = dict(kernel_size=(kernel, kernel), strides=2, rngs=rngs)
         self.ups = nnx.List(
             ConvTranspose(i, o, use_bias=False, **options) for i, o in sizes
         )
-        self.norms = nnx.List(_norm(o, rngs) for _, o in sizes)
-        self.pixels = ConvTranspose(width, shape[-1], **options)
+        self.norms = nnx.List(batch_norm(o, rngs) for _, o in sizes)
+        self.to_image = ConvTranspose(width, shape[-1], **options)
 
     def __call__(self, z):
         for dense, norm in zip(self.hidden, self.hidden_norms, strict=True):
             z = LEAKY(norm(dense(z)))  # (B, hidden)
         x = LEAKY(self.norm(self.dense(z)))  # (B, start * start * C)
-        x = x.reshape(len(x), *self.first)  # (B, start, start, C)
+        x = x.reshape(len(x), *self.first_map_shape)  # (B, start, start, C)
         for up, norm in zip(self.ups, self.norms, strict=True):
             x = LEAKY(norm(up(x)))  # (B, 2 * H, 2 * W, C / 2)
-        return jnp.tanh(self.pixels(x))  # (B, side, side, channels)
+        return jnp.tanh(self.to_image(x))  # (B, side, side, channels)
 
 
 class Discriminator(nnx.Module):
     """Pictures (B, side, side, C) in [-1, 1] -> logits (B,): above 0 it says "real".
 
-    Sized as the generator. With `norm` a BatchNorm follows each convolution but the
-    first; a side of 8 or 14 has only the first. `dropout` is the share of each map that
-    is left out where a key is given. `hidden` units, if any, stand before the verdict:
-    without them it is a sum of what each place says for itself.
+    Args:
+      shape, width, kernel: as in the generator.
+      norm: whether a BatchNorm follows each convolution but the first. (For sides of 8
+        and 14 there is only the first.)
+      dropout: the rate of it after each convolution; it acts only if the call is given
+        a key.
+      hidden: units before the logit, or 0 for none. Without them the logit is a sum of
+        what each place says on its own.
     """
 
     def __init__(
@@ -93,47 +110,48 @@ class Discriminator(nnx.Module):
         hidden=0,
         rngs: nnx.Rngs,
     ):
-        start, widths = stages(shape, width)
+        start, widths = feature_map_sizes(shape, width)
         check_numbers(kernel=kernel)
         self.shape = tuple(shape)
         sizes = list(itertools.pairwise((shape[-1], *widths)))
         options = dict(kernel_size=(kernel, kernel), strides=2, rngs=rngs)
         self.downs = nnx.List(Conv(i, o, **options) for i, o in sizes)
-        self.norms = nnx.List(_norm(o, rngs) for o in widths[1:] if norm)
+        self.norms = nnx.List(batch_norm(o, rngs) for o in widths[1:] if norm)
         self.dropout = Dropout(dropout)
-        size = start * start * widths[-1]
-        self.hidden = nnx.List(_dense(size, hidden, rngs))
-        self.verdict = Linear(hidden or size, 1, rngs=rngs)
+        dense = (start * start * widths[-1], *hidden_widths(hidden))
+        self.hidden = nnx.List(dense_stack(dense, rngs))
+        self.logit = Linear(dense[-1], 1, rngs=rngs)
 
     def __call__(self, x, key=None):
-        check_sides(x, self.shape)
-        keys = [None] * len(self.downs)
-        if key is not None:
-            keys = jax.random.split(key, len(self.downs))
+        check_image_shape(x, self.shape)
+        rngs = dropout_rngs(key)
         norms = itertools.chain([None], self.norms)
-        for down, norm, key in itertools.zip_longest(self.downs, norms, keys):
+        for down, norm in itertools.zip_longest(self.downs, norms):
             x = down(x)  # (B, H / 2, W / 2, 2 * C)
             x = LEAKY(norm(x) if norm else x)
-            x = self.dropout(x, deterministic=key is None, rngs=key)
+            x = self.dropout(x, rngs=rngs)
         x = x.reshape(len(x), -1)  # (B, start * start * C)
         for dense in self.hidden:
             x = LEAKY(dense(x))  # (B, hidden)
-        return self.verdict(x)[:, 0]  # (B,)
+        return self.logit(x)[:, 0]  # (B,)
 
 
-def _dense(inputs, hidden, rngs, **options):
-    """One dense layer of `hidden` units, or none where that is 0."""
-    hidden = as_whole("hidden, in units or 0 for none,", hidden, least=0)
-    return [Linear(inputs, hidden, rngs=rngs, **options)] if hidden else []
+def hidden_widths(hidden):
+    """Return (hidden,), the widths of the dense layers, or () for 0.
+
+    Raises:
+      ValueError: if it is not a whole number, 0 or more.
+    """
+    hidden = check_int("hidden, in units or 0 for none,", hidden, least=0)
+    return (hidden,) if hidden else ()
 
 
-def _norm(width, rngs):
-    """Statistics of the latest ten batches or so; Flax's own 0.99 takes hundreds."""
-    return BatchNorm(width, use_running_average=False, momentum=0.9, rngs=rngs)
+def feature_map_sizes(shape, width):
+    """Return (side of the first map, widths of D's maps in turn) for a picture shape.
 
-
-def stages(shape, width):
-    """(side of the first map, widths of D's maps in turn) for pictures of `shape`."""
+    Raises:
+      ValueError: if the picture is not square, of a side of 7 or 4 doubled.
+    """
     check_numbers(width=width)
     whole = all(isinstance(n, int | np.integer) and n > 0 for n in shape)
     square = whole and len(shape) == 3 and shape[0] == shape[1]

@@ -21,20 +21,30 @@ import numpy as np
 import optax
 from flax import nnx
 
-from gencourse import looking
-from gencourse.devices import spread
-from gencourse.given import check_alike, check_hidden, check_numbers, check_seeds
-from gencourse.given import check_pictures as check
-from gencourse.layers import Dropout, LayerNorm, Linear
+from gencourse import inference
+from gencourse.layers import Dropout, LayerNorm, Linear, dense_stack, dropout_rngs
+from gencourse.layers.sharding import shard_batch
+from gencourse.validation import (
+    check_hidden,
+    check_latent,
+    check_numbers,
+    check_same_shape,
+)
+from gencourse.validation import check_pictures as check
 
 LEAKY = functools.partial(nnx.leaky_relu, negative_slope=0.2)
 
 
 class Generator(nnx.Module):
-    """Seeds z (B, latent) -> (B, *shape), in the range of `last`: tanh's is [-1, 1].
+    """Latent vectors z (B, latent) -> (B, *shape), float, in tanh's range, [-1, 1].
 
-    `draw(key, shape)` gives seeds. With `norm`, a LayerNorm stands after each
-    activation.
+    Args:
+      latent: how many numbers z has.
+      hidden: the widths of the dense layers; () for none.
+      shape: of one picture or point.
+      norm: whether a LayerNorm follows each activation.
+      output_activation: the last function, which sets the range.
+      prior: `prior(key, shape)` draws latent vectors.
     """
 
     def __init__(
@@ -45,32 +55,35 @@ class Generator(nnx.Module):
         *,
         activation=LEAKY,
         norm=True,
-        last=jnp.tanh,
-        draw=jax.random.normal,
+        output_activation=jnp.tanh,
+        prior=jax.random.normal,
         rngs: nnx.Rngs,
     ):
         check_numbers(latent=latent)
         check_hidden(hidden, least=0)
-        self.latent, self.shape = latent, tuple(shape)
-        self.activation, self.last, self.draw = activation, last, draw
+        self.latent, self.prior, self.shape = latent, prior, tuple(shape)
+        self.activation, self.output_activation = activation, output_activation
         widths = (latent, *hidden)
-        self.hidden = nnx.List(_dense(widths, rngs))
-        self.norms = nnx.List(_norms(hidden if norm else (), rngs))
+        self.hidden = nnx.List(dense_stack(widths, rngs))
+        self.norms = nnx.List(LayerNorm(w, rngs=rngs) for w in widths[1:] if norm)
         self.out = Linear(widths[-1], int(np.prod(shape)), rngs=rngs)
 
     def __call__(self, z):
         for dense, norm in itertools.zip_longest(self.hidden, self.norms):
             z = self.activation(dense(z))  # (B, width)
             z = norm(z) if norm else z
-        x = self.last(self.out(z))  # (B, pixels)
+        x = self.output_activation(self.out(z))  # (B, pixels)
         return x.reshape(len(x), *self.shape)  # (B, *shape)
 
 
 class Discriminator(nnx.Module):
-    """Pictures or points (B, *shape) -> logits (B,): above 0 it says "real".
+    """Pictures or points (B, *shape), float -> logits (B,): above 0 it says "real".
 
-    `dropout` is the share of each hidden layer that is left out, by chance, where a
-    key is given, as in training; `norm` as in the generator.
+    Args:
+      hidden, activation, norm: as in the generator.
+      shape: of one picture or point.
+      dropout: the rate of it after each hidden layer, in [0, 1]. It acts only if the
+        call is given a key, as in training.
     """
 
     def __init__(
@@ -86,49 +99,48 @@ class Discriminator(nnx.Module):
         check_hidden(hidden, least=0)
         self.activation = activation
         widths = (int(np.prod(shape)), *hidden)
-        self.hidden = nnx.List(_dense(widths, rngs))
-        self.norms = nnx.List(_norms(hidden if norm else (), rngs))
+        self.hidden = nnx.List(dense_stack(widths, rngs))
+        self.norms = nnx.List(LayerNorm(w, rngs=rngs) for w in widths[1:] if norm)
         self.dropout = Dropout(dropout)
-        self.verdict = Linear(widths[-1], 1, rngs=rngs)
+        self.logit = Linear(widths[-1], 1, rngs=rngs)
 
     def __call__(self, x, key=None):
+        rngs = dropout_rngs(key)
         x = x.reshape(len(x), -1)  # (B, pixels)
-        keys = [None] * len(self.hidden)
-        if key is not None:
-            keys = jax.random.split(key, len(self.hidden))
-        for dense, norm, key in itertools.zip_longest(self.hidden, self.norms, keys):
+        for dense, norm in itertools.zip_longest(self.hidden, self.norms):
             x = self.activation(dense(x))  # (B, width)
             x = norm(x) if norm else x
-            x = self.dropout(x, deterministic=key is None, rngs=key)
-        return self.verdict(x)[:, 0]  # (B,)
+            x = self.dropout(x, rngs=rngs)
+        return self.logit(x)[:, 0]  # (B,)
 
 
 def d_loss(real, fake):
-    """D's two terms, of logits (B,) and (B,): -log P(real), and -log(1 - P(fake)).
+    """Return D's two terms, of logits (B,) and (B,): -log P(real), -log(1 - P(fake)).
 
-    Each is a mean over the batch, in nats; log 2 where D cannot tell. Goodfellow and
+    Each is a mean over the batch, in nats; log 2 if D cannot tell. Goodfellow and
     others, equation 1. softplus(a) = log(1 + exp(a)) stays exact for any logit.
     """
     return nnx.softplus(-real).mean(), nnx.softplus(fake).mean()
 
 
 def g_loss(fake):
-    """-log P(fake), mean over logits (B,): strong where G is bad ("non-saturating")."""
+    """Return -log P(fake), the mean over logits (B,), in nats: the non-saturating loss,
+    whose gradient is strong where G is bad."""
     return nnx.softplus(-fake).mean()
 
 
-def g_loss_min_max(fake):
-    """log(1 - P(fake)): D's second term with the sign turned; flat where G is bad."""
+def g_loss_saturating(fake):
+    """Return log(1 - P(fake)), D's second term negated: flat where G is bad."""
     return -nnx.softplus(fake).mean()
 
 
-def d_squared_error(real, fake):
-    """(P(real) - 1)^2 and P(fake)^2, of logits; each 1/4 where D cannot tell."""
+def d_loss_squared(real, fake):
+    """Return (P(real) - 1)^2 and P(fake)^2, of logits; each is 1/4 if D cannot tell."""
     return ((nnx.sigmoid(real) - 1) ** 2).mean(), (nnx.sigmoid(fake) ** 2).mean()
 
 
-def g_squared_error(fake):
-    """(P(fake) - 1)^2, mean over logits (B,)."""
+def g_loss_squared(fake):
+    """Return (P(fake) - 1)^2, the mean over logits (B,)."""
     return ((nnx.sigmoid(fake) - 1) ** 2).mean()
 
 
@@ -143,29 +155,29 @@ def train_step(
     d_loss=d_loss,
     g_loss=g_loss,
 ):
-    """One step of D, then one of G. Neither moves anything of the other.
+    """Update D once, then G once. Neither changes anything in the other.
 
     Args:
-      generator: `generator(z)` gives fakes; it has `latent` and `draw`.
-      discriminator: `discriminator(x, key)` gives logits (B,).
+      generator: `generator(z)` returns fakes; it has `latent` and `prior`.
+      discriminator: `discriminator(x, key)` returns logits (B,).
       g_optimizer, d_optimizer: an `nnx.Optimizer` of each one's `nnx.Param`s.
-      batch: real ones (B, *shape), float32, in the range of the generator's output.
-      key: for the seeds, and for the discriminator's dropout if it has one.
-      d_loss, g_loss: of logits, as above. For others: functools.partial(train_step,
-        d_loss=d_squared_error, g_loss=g_squared_error).
+      batch: real pictures (B, *shape), float32, in the range of the generator's output.
+      key: for the latent vectors, and for the discriminator's dropout if it has any.
+      d_loss, g_loss: functions of logits, as above. For other losses:
+        functools.partial(train_step, d_loss=d_loss_squared, g_loss=g_loss_squared).
 
     Returns:
       "d_loss" (its two terms added) and "g_loss"; "p_real" and "p_fake", D's mean
-      belief in either; "real_right" and "fake_right", the shares that D names rightly;
-      "d_norm" and "g_norm", the lengths of both gradients. D's figures are from before
-      its step, G's from after it.
+      probability that either is real; "d_accuracy_real" and "d_accuracy_fake", the
+      shares that D gets right; "d_grad_norm" and "g_grad_norm", the lengths of the
+      gradients. D's values are from before its update, G's from after it.
     """
     z_key, *keys = jax.random.split(key, 4)
-    z = noise(generator, len(batch), z_key)  # (B, latent)
+    z = sample_latent(generator, len(batch), z_key)  # (B, latent)
 
-    # What a clone's BatchNorm learns of its batch goes with the clone.
+    # A clone: G's BatchNorm statistics are updated once, in G's own update.
     fake = nnx.clone(generator)(z)  # (B, *shape)
-    check_alike(fake, batch)
+    check_same_shape(fake, batch)
 
     def d_loss_fn(discriminator):
         on_real = discriminator(batch, keys[0])  # (B,)
@@ -179,77 +191,67 @@ def train_step(
     def g_loss_fn(generator, discriminator):
         return g_loss(discriminator(generator(z), keys[2]))
 
-    g_grad = nnx.value_and_grad(g_loss_fn)  # by the generator, its first argument
+    g_grad = nnx.value_and_grad(g_loss_fn)  # with respect to argument 0, the generator
     loss_g, g_grads = g_grad(generator, nnx.clone(discriminator))
     g_optimizer.update(generator, g_grads)
-    return figures((loss_d, loss_g), (on_real, on_fake), (d_grads, g_grads))
+    return step_metrics((loss_d, loss_g), (on_real, on_fake), (d_grads, g_grads))
 
 
-train_step.check_batch = check  # fit asks it of all data
+train_step.check_batch = check  # fit calls it on all of its data
 
 
-def figures(losses, logits, gradients):
-    """What a step returns, of D's and G's losses, D's logits of real and fake (B,),
-    and both networks' gradients: a dict of scalars, told in `train_step`."""
+def step_metrics(losses, logits, gradients):
+    """Collect the metrics that `train_step` documents.
+
+    Args:
+      losses: D's and G's. logits: D's of real and of fake ones, (B,) each.
+      gradients: D's and G's.
+    """
     (loss_d, loss_g), (on_real, on_fake), (d_grads, g_grads) = losses, logits, gradients
     return {
         "d_loss": loss_d,
         "g_loss": loss_g,
         "p_real": nnx.sigmoid(on_real).mean(),
         "p_fake": nnx.sigmoid(on_fake).mean(),
-        "real_right": (on_real > 0).mean(),
-        "fake_right": (on_fake < 0).mean(),
-        "d_norm": optax.tree.norm(d_grads),
-        "g_norm": optax.tree.norm(g_grads),
+        "d_accuracy_real": (on_real > 0).mean(),
+        "d_accuracy_fake": (on_fake < 0).mean(),
+        "d_grad_norm": optax.tree.norm(d_grads),
+        "g_grad_norm": optax.tree.norm(g_grads),
     }
 
 
-def average(mean, network, decay=0.999):
-    """Move the weights of `mean` a little towards those of `network`, inside a step.
-
-    mean: a clone of `network` from before training. decay: what stays of it; it is a
-    running mean over about 1 / (1 - decay) steps. Two players circle; the mean of a
-    circle is nearer to its middle than any point that they come by. Source: Y. Yazici
-    and others, "The unusual effectiveness of averaging in GAN training", ICLR 2019.
-    """
-
-    def towards(old, new):
-        return old + (1 - decay) * (new - old)
-
-    moved = nnx.Param, nnx.BatchStat  # BatchNorms' running statistics too
-    states = (nnx.state(a, moved) for a in (mean, network))
-    nnx.update(mean, jax.tree.map(towards, *states))
-
-
-def noise(generator, n, key):
-    """n seeds (n, latent), float32, from the distribution that G was trained on."""
-    return spread(generator.draw(key, (n, generator.latent)))
+def sample_latent(generator, n, key):
+    """Draw n latent vectors (n, latent), float32, from the generator's prior."""
+    return shard_batch(generator.prior(key, (n, generator.latent)))
 
 
 def sample(generator, n, key):
-    """n new ones (n, *shape), float32, in the range of G's last function."""
+    """Draw n new pictures (n, *shape), float32, in the range of G's last function.
+
+    Raises:
+      ValueError: if n is not a whole number, 1 or more.
+    """
     check_numbers(n=n)
-    return generate(generator, noise(generator, n, key))
+    return generate(generator, sample_latent(generator, n, key))
 
 
 def generate(generator, z):
-    """What G makes of seeds z (N, latent), float: (N, *shape), float32.
+    """Return the pictures (N, *shape), float32, that G makes of z (N, latent), float.
 
-    Its BatchNorms, if any, use their running statistics, and nothing moves.
+    Its BatchNorms, if any, use their running statistics, and nothing changes.
+
+    Raises:
+      ValueError: if z has another shape or dtype, or is not finite.
     """
-    check_seeds(generator, z)
-    return looking.output(generator, z)
+    check_latent(generator, z)
+    return inference.predict(generator, z)
 
 
-def belief(discriminator, x):
-    """P(real) of each row of x (N, *shape), float: (N,), float32."""
-    check(x, dark=False)
-    return looking.probability(discriminator, x)
+def p_real(discriminator, x):
+    """Return P(real) of each picture of x (N, *shape), float: (N,), float32.
 
-
-def _dense(widths, rngs):
-    return [Linear(i, o, rngs=rngs) for i, o in itertools.pairwise(widths)]
-
-
-def _norms(widths, rngs):
-    return [LayerNorm(width, rngs=rngs) for width in widths]
+    Raises:
+      ValueError: as `check`, but for pictures that are all bright.
+    """
+    check(x, expect_negative=False)
+    return inference.predict_probability(discriminator, x)

@@ -7,14 +7,14 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from gencourse import compiled
+from gencourse.system import compile_cache, malloc
 
 BUDGETS = ("smoke", "laptop", "full")
 MEMORY = 1.5e9  # bytes: no notebook takes more on a CPU, in the laptop budget
 
 
 def budget_name():
-    """The value of the environment variable GENCOURSE_BUDGET, "laptop" if unset.
+    """Return the environment variable GENCOURSE_BUDGET, or "laptop" if it is unset.
 
     Raises:
       ValueError: where it is none of "smoke", "laptop" and "full".
@@ -28,7 +28,7 @@ def budget_name():
 
 
 def budget(*, smoke, laptop, full):
-    """Whichever of the three values fits the budget that was asked for.
+    """Return the one of three values that fits the budget that was asked for.
 
     "smoke" proves in a minute that every cell runs; "laptop" is what the committed
     outputs show; "full" is the whole data set, for a GPU or for patience.
@@ -36,10 +36,12 @@ def budget(*, smoke, laptop, full):
     return {"smoke": smoke, "laptop": laptop, "full": full}[budget_name()]
 
 
-def begin(name):
+def setup(name):
     """Print the versions, the device, the budget, and what the notebook takes.
 
-    What JAX compiles from here on is kept for the next run: see gencourse.compiled.
+    It also sets up the process: what JAX compiles from here on is kept for the next run
+    (`gencourse.system.compile_cache`), and freed memory for the next training step
+    (`gencourse.system.malloc`).
 
     Args:
       name: the notebook in results.json, such as "chapters.01_autoencoder". The
@@ -48,7 +50,8 @@ def begin(name):
     """
     import jax  # here, so that asking for a budget costs nothing
 
-    compiled.keep()
+    compile_cache.enable()
+    malloc.retain_freed_memory()
     names = ("jax", "flax", "optax", "numpy")
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in names)
     measured = _measured(f"{name}.{budget_name()}")

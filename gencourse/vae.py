@@ -21,8 +21,8 @@ from flax import nnx
 
 from gencourse import autoencoder
 from gencourse.autoencoder import ROWS, Decoder, Encoder, reconstruction_loss
-from gencourse.given import check_numbers
-from gencourse.looking import in_chunks, still
+from gencourse.inference import eval_view, map_batches
+from gencourse.validation import check_numbers
 
 
 class VAE(nnx.Module):
@@ -56,7 +56,7 @@ class VAE(nnx.Module):
 
 
 def reparameterise(mean, log_var, key):
-    """Codes z (B, latent) drawn from N(mean, exp(log_var)), each number by itself.
+    """Draw z (B, latent) from N(mean, exp(log_var)), each number independently.
 
     The chance is drawn apart from the parameters, so z is a smooth function of both
     and passes the gradient on. (B, latent), float, all; Kingma & Welling, section 2.4.
@@ -66,22 +66,22 @@ def reparameterise(mean, log_var, key):
     return mean + jnp.exp(log_var / 2) * noise
 
 
-def kl_of_each_latent(mean, log_var):
-    """KL(N(mean, exp(log_var)) || N(0, 1)) in nats: (B, latent), never below 0."""
+def kl_per_latent(mean, log_var):
+    """Return KL(N(mean, exp(log_var)) || N(0, 1)), at least 0, in nats: (B, latent)."""
     _check_codes(mean, log_var)
     return 0.5 * (mean**2 + jnp.exp(log_var) - 1 - log_var)
 
 
 def kl_to_standard_normal(mean, log_var):
-    """KL(q(z | x) || N(0, I)) in nats an image: (B,), *summed* over the latents.
+    """Return KL(q(z | x) || N(0, I)) in nats an image: (B,), *summed* over the latents.
 
     Of two (B, latent), float; Kingma & Welling, appendix B.
     """
-    return kl_of_each_latent(mean, log_var).sum(axis=1)
+    return kl_per_latent(mean, log_var).sum(axis=1)
 
 
 def negative_elbo(model, x, key):
-    """The two terms in nats an image, (B,) and (B,): reconstruction and KL.
+    """Return the two terms in nats an image, (B,) and (B,): reconstruction and KL.
 
     BatchNorms work in the mode that the model is in: in training they move.
     """
@@ -91,7 +91,7 @@ def negative_elbo(model, x, key):
 
 @nnx.jit
 def train_step(model, optimizer, batch, key, beta=1.0):
-    """One step of gradient descent on reconstruction + beta * KL.
+    """Take one step of gradient descent on reconstruction + beta * KL.
 
     Args:
       model: a `VAE`. optimizer: an `nnx.Optimizer` of its `nnx.Param`s.
@@ -99,7 +99,7 @@ def train_step(model, optimizer, batch, key, beta=1.0):
       key: for the noise of the codes.
       beta: the weight of the KL. From 1 on the loss is a bound of -log p(x), and at 1
         the tightest. It is traced: it may change from step to step, and nothing is
-        compiled anew.
+        compiled again.
 
     Returns:
       "loss", "reconstruction" and "kl": means over the batch, in nats an image.
@@ -115,30 +115,30 @@ def train_step(model, optimizer, batch, key, beta=1.0):
 
 
 def sample(model, n, key):
-    """n new pictures (n, H, W, C), float32 in [0, 1]: codes from N(0, I), decoded."""
+    """Draw n new pictures (n, H, W, C), float32 in [0, 1]: z from N(0, I), decoded."""
     check_numbers(n=n)
     return decode(model, jax.random.normal(key, (n, model.latent)))
 
 
 def encode(model, x):
-    """Means and log-variances, (N, latent) both, of pictures (N, H, W, C) in [0, 1]."""
+    """Return means and log-variances (N, latent) of pictures (N, H, W, C) in [0, 1]."""
     _check_fits(model, x)
-    codes = in_chunks(_encode, still(model).encoder, x, size=ROWS)  # (N, 2 * latent)
-    return jnp.split(codes, 2, axis=1)
+    codes = map_batches(_encode, eval_view(model).encoder, x, size=ROWS)
+    return jnp.split(codes, 2, axis=1)  # (N, latent) both
 
 
 def decode(model, z):
-    """Pictures (N, H, W, C), float32 in [0, 1], of codes (N, latent), float."""
-    return autoencoder.decode(still(model), z)
+    """Return the pictures (N, H, W, C), float32 in [0, 1], of z (N, latent), float."""
+    return autoencoder.decode(eval_view(model), z)
 
 
 def reconstruct(model, x):
-    """The pictures decoded from the means of x's codes; (N, H, W, C) in [0, 1]."""
+    """Decode the means of x's codes; x and the result are (N, H, W, C) in [0, 1]."""
     return decode(model, encode(model, x)[0])
 
 
 def evaluate(model, x, key):
-    """The negative ELBO on pictures x (N, H, W, C), float in [0, 1], in nats an image.
+    """Measure the negative ELBO on x (N, H, W, C), float in [0, 1], in nats an image.
 
     Returns:
       A dict of floats: "reconstruction", "kl", and "nats", their sum. One z is drawn
@@ -151,18 +151,19 @@ def evaluate(model, x, key):
         )
         for i in range(0, len(x), 1000)
     ]
-    network, z = still(model), jnp.concatenate(z)
-    losses = in_chunks(_losses, network, z, x, size=ROWS)  # (N,)
+    network, z = eval_view(model), jnp.concatenate(z)
+    losses = map_batches(_losses, network, z, x, size=ROWS)  # (N,)
     reconstruction = np.asarray(losses).mean().item()
     kl = np.asarray(kl_to_standard_normal(mean, log_var)).mean().item()
     return {"reconstruction": reconstruction, "kl": kl, "nats": reconstruction + kl}
 
 
-def log_weight(model, x, key):
-    """log p(x, z) - log q(z | x) in nats, (B,), of one z from q(z | x) a picture.
+def log_importance_weight(model, x, key):
+    """Return log p(x, z) - log q(z | x) in nats, (B,), of one z from q(z | x) each.
 
-    Its mean is the ELBO; `metrics.likelihood.log_likelihood` makes a tighter bound of
-    many (Burda, Grosse, Salakhutdinov, "Importance weighted autoencoders", ICLR 2016).
+    Its mean is the ELBO; `metrics.likelihood.importance_weighted_bound` makes a
+    tighter bound of many (Burda, Grosse, Salakhutdinov, "Importance weighted
+    autoencoders", ICLR 2016).
     """
     logits, z, mean, log_var = model(x, key)
     prior = -0.5 * (z**2).sum(axis=1)  # here and below without log(2 pi): they cancel
@@ -172,14 +173,14 @@ def log_weight(model, x, key):
 
 
 def binarise(x, key):
-    """Pixels 0 or 1, each 1 with the chance that its grey x in [0, 1] says."""
+    """Draw pixels 0 or 1: 1 with the probability that the grey x in [0, 1] gives."""
     if not isinstance(x, jax.core.Tracer):  # inside a step nobody can look
         check(x)
     return jax.random.bernoulli(key, x).astype(x.dtype)
 
 
 def continuous_bernoulli_loss(logits, x):
-    """-log density in nats an image, (B,), of grey pixels x in [0, 1].
+    """Return -log density in nats an image, (B,), of grey pixels x in [0, 1].
 
     Binary cross-entropy of grey pixels is no likelihood: exp(-loss) does not integrate
     to 1 over [0, 1]. Divided by its integral it does, and the density may be greater
@@ -208,14 +209,14 @@ def check(batch, objects=()):
     autoencoder.check(batch, shape=getattr(batch, "shape", ())[1:])
 
 
-train_step.check_batch = log_weight.check_batch = check
+train_step.check_batch = log_importance_weight.check_batch = check
 
 
 def _check_fits(model, x):
-    """`check`, and that the pictures are of the size that the model makes."""
+    """Raise ValueError as `check`, and if the model makes pictures of another size."""
     check(x)
     z = jax.ShapeDtypeStruct((1, model.latent), jnp.float32)
-    made = jax.eval_shape(lambda z: still(model).decoder(z), z).shape[1:]
+    made = jax.eval_shape(lambda z: eval_view(model).decoder(z), z).shape[1:]
     if x.shape[1:] != made:
         raise ValueError(
             f"This model makes pictures {made}; given {x.shape[1:]}. Pad 28x28 "

@@ -1,7 +1,7 @@
 """How `metrics.diagnose` got its thresholds, and how good they are.
 
-    python recipes/diagnosis.py train --work DIR    # 136 small runs, half an hour
-    python recipes/diagnosis.py record --work DIR   # what diagnose says of each
+    python -m recipes.diagnosis train --work DIR    # 136 small runs, half an hour
+    python -m recipes.diagnosis record --work DIR   # what diagnose says of each
 
 Runs of a GAN that are broken on purpose, three recipes for each thing that diagnose can
 say (`RUNS`), and a fourth (`NEW`) that no threshold has seen. On the runs for "fix" the
@@ -28,8 +28,7 @@ import optax
 from flax import nnx
 
 from gencourse import data, gan
-from gencourse.metrics import diagnosis, evidence
-from gencourse.metrics import judge as judges
+from gencourse.metrics import diagnosis, evidence, judges
 from gencourse.train import NotFinite, fit
 
 RESULTS = Path(__file__).resolve().parent.parent / "results" / "diagnosis"
@@ -52,15 +51,15 @@ others, of new seeds and new recipes, were made and looked at afterwards, and sc
 once. (One new recipe was dropped unmeasured: min-max with sigmoids was to collapse, and
 to the eye G was stuck.) A score on the recipes that the rules were made for is a
 friendly one; "new" is the harder test, and small."""
-METRICS = ["d_loss", "g_loss", "p_real", "p_fake", "real_right", "fake_right"]
-METRICS += ["d_norm", "g_norm"]
+METRICS = ["d_loss", "g_loss", "p_real", "p_fake", "d_accuracy_real", "d_accuracy_fake"]
+METRICS += ["d_grad_norm", "g_grad_norm"]
 PURPOSES = ["fix", "score", "new"]
 BATCH = 64
 SAMPLES = 1000
 
 CROSS_ENTROPY = gan.d_loss, gan.g_loss
-MIN_MAX = gan.d_loss, gan.g_loss_min_max
-SQUARED = gan.d_squared_error, gan.g_squared_error
+MIN_MAX = gan.d_loss, gan.g_loss_saturating
+SQUARED = gan.d_loss_squared, gan.g_loss_squared
 
 
 def d_on_logits(real, fake):
@@ -101,7 +100,7 @@ def step(
         return sum(d_loss(discriminator(batch), discriminator(fake)))
 
     for i in range(times - 1):
-        z = gan.noise(generator, len(batch), jax.random.fold_in(key, i))
+        z = gan.sample_latent(generator, len(batch), jax.random.fold_in(key, i))
         grads = nnx.grad(loss)(discriminator, nnx.clone(generator)(z))
         d_optimizer.update(discriminator, grads)
     objects = generator, discriminator, g_optimizer, d_optimizer
@@ -352,14 +351,14 @@ def record(work, purpose):
                 said=found.verdict,
                 because=found.because,
                 also=found.also,
-                figures={k: float(f"{v:.6g}") for k, v in found.figures.items()},
+                figures={k: float(f"{v:.6g}") for k, v in found.measurements.items()},
             )
         )
         print(f"{title}: {found.verdict}, {found.because}; {found.also}", flush=True)
     order = {title: i for i, (title, *_) in enumerate(every_run())}
     runs.sort(key=lambda run: order[run["name"]])
     recorded = dict(
-        command="python recipes/diagnosis.py train --work DIR; the same with record",
+        command="python -m recipes.diagnosis train --work DIR; the same with record",
         device=f"{jax.devices()[0].platform}, {os.cpu_count()} cores",
         versions={m.__name__: m.__version__ for m in (jax, flax, optax, np)},
         batch_size=BATCH,

@@ -1,4 +1,4 @@
-"""Small sets in the place of the real ones, with original files to match.
+"""Small sets in place of the real ones, with original files to match.
 
 Also runs alone, as the process that a test kills:
     python tests/_data_fake.py ORIGINALS DATA_DIR MOMENT
@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from gencourse.data import preparing, sets
+from gencourse.data import registry, tfds_build
 
 EXAMPLES = {"train": 30, "test": 20}
 
 
 def contents(name: str) -> dict[str, bytes]:
     """{original file: content} of a small set."""
-    entry = sets.SETS[name]
+    entry = registry.SETS[name]
     rng = np.random.default_rng(len(entry.title))
     found = {}
     for split, n in EXAMPLES.items():
@@ -35,7 +35,7 @@ def contents(name: str) -> dict[str, bytes]:
     return found
 
 
-def shrink(table=sets.SETS, change=dict.__setitem__) -> None:
+def shrink(table=registry.SETS, change=dict.__setitem__) -> None:
     """Make every set of idx or cifar files small, with the checksums of `contents`."""
     for name, entry in list(table.items()):
         if entry.layout not in ("idx", "cifar"):
@@ -68,9 +68,9 @@ if __name__ == "__main__":
     shrink()
     originals, data_dir, moment = sys.argv[1:]
     if moment == "nothing written":
-        preparing._build = _stay
+        tfds_build._build = _stay
     elif moment == "in the middle":
-        examples = preparing._examples
+        examples = tfds_build._examples
 
         def slow(*args):
             for i, example in enumerate(examples(*args)):
@@ -78,9 +78,9 @@ if __name__ == "__main__":
                 if i == 10:
                     _stay()
 
-        preparing._examples = slow
+        tfds_build._examples = slow
     elif moment == "all written":
-        preparing.os.rename = _stay
+        tfds_build.os.rename = _stay
     elif moment == "downloading":
         from tensorflow_datasets.core.download import DownloadManager
 
@@ -91,6 +91,6 @@ if __name__ == "__main__":
             _stay()
 
         DownloadManager.download = download
-        preparing.check_network = print
+        tfds_build.check_network = print
         originals = None
-    preparing.prepare("fashion_mnist", originals, data_dir)
+    tfds_build.prepare("fashion_mnist", originals, data_dir)

@@ -15,8 +15,6 @@ import signal
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 import conftest  # noqa: E402, F401, for the environment
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
@@ -24,8 +22,18 @@ import numpy as np  # noqa: E402
 import optax  # noqa: E402
 from flax import nnx  # noqa: E402
 
-from gencourse import checkpoint, dcgan, devices, dispatch, gan, train  # noqa: E402
-from gencourse.convolution import conv  # noqa: E402
+from gencourse import checkpoint, dcgan, gan  # noqa: E402
+from gencourse.checkpoint import core  # noqa: E402
+from gencourse.layers.convolution import conv  # noqa: E402
+from gencourse.layers.sharding import shard_batch  # noqa: E402
+from gencourse.train import (  # noqa: E402
+    NotFinite,
+    compile_step,
+    devices,
+    fit,
+    history,
+    loop,
+)
 from tools import faults  # noqa: E402
 
 SHAPE = 28, 28, 1
@@ -34,7 +42,7 @@ SHAPE = 28, 28, 1
 def numbers(history, objects):
     """Everything as lists, by name."""
     found = {name: values.tolist() for name, values in history.items()}
-    _, leaves, names = checkpoint._state(objects)
+    _, leaves, names = core._state(objects)
     for name, leaf in zip(names, leaves, strict=True):
         assert len(leaf.sharding.device_set) == 1, f"{name} is still on all devices"
         if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
@@ -51,19 +59,19 @@ def work():
     def jit(function, mesh, **options):
         jitted = devices.jit(function, mesh, **options)
 
-        def call(*args, many):
+        def call(*args, n_steps):
             if jitted not in compiled:
-                compiled[jitted] = jitted.lower(*args, many=many).compile()
+                compiled[jitted] = jitted.lower(*args, n_steps=n_steps).compile()
                 flops.append(compiled[jitted].cost_analysis()["flops"])
             return compiled[jitted](*args)
 
         return call
 
-    dispatch.jit, plain = jit, dispatch.jit
+    compile_step.jit, plain = jit, compile_step.jit
     try:
         yield flops
     finally:
-        dispatch.jit = plain
+        compile_step.jit = plain
 
 
 def play(on, width=4, steps=3):
@@ -81,7 +89,7 @@ def play(on, width=4, steps=3):
     pictures = np.random.default_rng(0).integers(0, 256, (40, *SHAPE), np.uint8)
     options = dict(batch_size=16, steps=steps, key=jax.random.key(0), devices=on)
     scale = dict(transform=lambda batch: batch / 127.5 - 1)
-    history = train.fit(gan.train_step, objects, pictures, **options, **scale)
+    history = fit(gan.train_step, objects, pictures, **options, **scale)
     return numbers(history, objects)
 
 
@@ -106,12 +114,12 @@ def exchanges():
 
     def gradient(w, x):
         def loss(w):
-            return (conv(devices.spread(x), w, (1, 1), ((1, 1), (1, 1))) ** 2).mean()
+            return (conv(shard_batch(x), w, (1, 1), ((1, 1), (1, 1))) ** 2).mean()
 
         return jax.grad(loss)(w)
 
     mesh = devices.make_mesh(jax.devices(), 16)
-    given = devices.everywhere((w, x), mesh)
+    given = devices.replicate((w, x), mesh)
     text = devices.jit(gradient, mesh).lower(*given).compile().as_text()
     return re.findall(r" (all-[a-z]+|collective-[a-z]+)(?:-start)?\(", text)
 
@@ -140,7 +148,7 @@ def chance(on, weight=1.5):
     options = dict(
         batch_size=8, steps=5, key=jax.random.key(0), devices=on, weight=weight
     )
-    found = numbers(train.fit(draw, objects, data, **options), objects)
+    found = numbers(fit(draw, objects, data, **options), objects)
     model.dropout(jnp.ones(3))  # its key is still one
     return found
 
@@ -174,7 +182,7 @@ def eight(folder):
     for name, first, then in (("8 to 1", every, None), ("1 to 8", None, every)):
         small(folder / name, 5, first)
         found[name] = small(folder / name, 12, then)
-    dispatch.steps_a_dispatch = lambda: 3  # as on a GPU
+    loop.steps_per_call = lambda: 3  # as on a GPU
     found["scanned"] = small(None, 12, every)
     found["no multiple"] = refusal(folder / "none", 3, every[:3])
     found["twice"] = refusal(folder / "none", 3, [*every[:7], every[0]])
@@ -188,7 +196,7 @@ def one_of_two(me, port, folder):
     every = jax.devices()
     found = {"devices": len(every), "ours": len(jax.local_devices())}
     # The clocks disagree: process 0 saves at every reading, process 1 never would.
-    train.READ_EVERY, train.SAVE_SECONDS = 2, (0, 10**9)[me]
+    history.SYNC_EVERY, loop.SAVE_SECONDS = 2, (0, 10**9)[me]
     wrote, save = [], checkpoint.save
     checkpoint.save = lambda folder, step, *a, **k: (
         wrote.append(step) or save(folder, step, *a, **k)
@@ -218,17 +226,17 @@ def one_of_two(me, port, folder):
 
     try:
         chance(every, lambda i: jnp.where(i == 3, jnp.nan, 1.0))
-    except train.NotFinite as error:
+    except NotFinite as error:
         found["not finite"] = error.step
 
-    shuffle = train._shuffle
+    shuffle = loop._shuffle
 
     def strike(key, epoch, n):
         if epoch == 1:
             os.kill(os.getpid(), signal.SIGINT)
         return shuffle(key, epoch, n)
 
-    train._shuffle = strike
+    loop._shuffle = strike
     objects = faults.objects()
     before = numbers({}, objects)
     try:

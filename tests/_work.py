@@ -5,7 +5,7 @@ it. Its kernel then imports this module first, counts for each cell the work bel
 writes it down. `excesses(folder, nb)` says afterwards which cells did too much.
 
     steps: that `fit` trained. examples: the rows of their batches.
-    rows: that were brought through a network by `gencourse.looking.in_chunks`.
+    rows: that were brought through a network by `gencourse.inference.map_batches`.
 """
 
 import functools
@@ -68,7 +68,7 @@ def count():
     """Count the work of every cell from now on, in this kernel."""
     from IPython import get_ipython
 
-    import gencourse.looking
+    import gencourse.inference
     import gencourse.train
 
     counts = dict.fromkeys(MOST, 0)
@@ -88,11 +88,11 @@ def count():
 
         return wrapper
 
-    def counted_chunks(in_chunks):
-        @functools.wraps(in_chunks)
+    def counted_chunks(map_batches):
+        @functools.wraps(map_batches)
         def wrapper(f, network, *rows, **options):
             counts["rows"] += len(rows[0])
-            return in_chunks(f, network, *rows, **options)
+            return map_batches(f, network, *rows, **options)
 
         return wrapper
 
@@ -102,5 +102,5 @@ def count():
         counts.update(dict.fromkeys(MOST, 0))
 
     gencourse.train.fit = counted_fit(gencourse.train.fit)
-    gencourse.looking.in_chunks = counted_chunks(gencourse.looking.in_chunks)
+    gencourse.inference.map_batches = counted_chunks(gencourse.inference.map_batches)
     get_ipython().events.register("post_run_cell", write)

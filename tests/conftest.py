@@ -14,7 +14,9 @@ from pathlib import Path
 
 import _haste
 
-from gencourse import compiled  # needs no JAX, which reads the environment below
+from gencourse.system import (
+    compile_cache,  # needs no JAX, which reads the environment below
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 COMPILED = ROOT / "build" / "compiled"
@@ -25,11 +27,13 @@ def compiled_here():
     """Return the folder of what was compiled with these packages on this machine.
 
     JAX finds a program again by its text, its options and its own version: a program
-    that has changed is compiled anew. Not in that key are the processor and what else
+    that has changed is recompiled. Not in that key are the processor and what else
     the lock pins, so each of those has a folder of its own.
     """
     lock = (ROOT / "requirements.lock").read_bytes()
-    key = compiled.key(compiled.processor(), hashlib.sha256(lock).hexdigest(), 1)
+    key = compile_cache.key(
+        compile_cache.processor(), hashlib.sha256(lock).hexdigest(), 1
+    )
     return COMPILED / key
 
 

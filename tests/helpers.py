@@ -11,12 +11,12 @@ KEY = jax.random.key(0)
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 # Made once, and the rate is part of their state: whatever it is, nothing is compiled
-# anew. A rate of 0 moves nothing, to the bit.
+# again. A rate of 0 moves nothing, to the bit.
 SGD = optax.inject_hyperparams(optax.sgd)(learning_rate=0.1, momentum=0.9)
 ADAM = optax.inject_hyperparams(optax.adam)(learning_rate=1e-3, b1=0.5)
 
 
-def same_seeds(key, shape):
+def same_latents(key, shape):
     """Draw latent vectors for a test that has to know them: the same for every key."""
     return jax.random.normal(jax.random.key(7), shape)
 

@@ -11,13 +11,14 @@ import pytest
 from PIL import Image
 
 from gencourse import __main__ as cli
-from gencourse import data, places
-from gencourse.data import celeba, prepared, sets
+from gencourse import data
+from gencourse.data import celeba, registry, tfds_store
+from gencourse.system import paths
 
 COUNTS = {"train": 9, "validation": 3, "test": 5}
 FILES = [f"{i + 1:06}.jpg" for i in range(sum(COUNTS.values()))]
 PUBLISHED = dict(celeba.FILES)
-NAMES = sets.SETS["celeb_a"].attributes
+NAMES = registry.SETS["celeb_a"].attributes
 TRUE = np.random.default_rng(0).random((len(FILES), 40)) < 0.5
 POINTS = (
     "lefteye_x lefteye_y righteye_x righteye_y nose_x nose_y leftmouth_x leftmouth_y "
@@ -63,8 +64,8 @@ def contents():
 @pytest.fixture(autouse=True)
 def small(monkeypatch, tmp_path):
     examples = {split: COUNTS[split] for split in ("train", "test")}
-    entry = sets.SETS["celeb_a"]._replace(examples=examples)
-    monkeypatch.setitem(sets.SETS, "celeb_a", entry)
+    entry = registry.SETS["celeb_a"]._replace(examples=examples)
+    monkeypatch.setitem(registry.SETS, "celeb_a", entry)
     for file, content in contents().items():
         monkeypatch.setitem(celeba.FILES, file, hashlib.sha256(content).hexdigest())
     monkeypatch.setattr(celeba, "PIECE", 4)
@@ -96,7 +97,7 @@ def test_the_table_says_what_tfds_says():
     import tensorflow_datasets as tfds
 
     builder = tfds.builder("celeb_a")
-    assert str(builder.version) == sets.SETS["celeb_a"].version
+    assert str(builder.version) == registry.SETS["celeb_a"].version
     assert tuple(sorted(builder.info.features["attributes"])) == NAMES
     infos = {info.filename: info.checksum for info in builder.url_infos.values()}
     assert infos == PUBLISHED
@@ -126,7 +127,7 @@ def test_from_original_files_to_arrays(made, monkeypatch):
     assert len(set(seen)) == len(seen)
     monkeypatch.setattr(celeba, "pieces", never)
     data.load("celeb_a", full=True), data.attributes("celeb_a", full=True)
-    assert len(list(places.cache().iterdir())) == 2
+    assert len(list(paths.cache_dir().iterdir())) == 2
 
 
 def test_tfds_reads_it_as_its_own(made, tmp_path):
@@ -174,7 +175,7 @@ def test_a_cache_that_cannot_be_written_is_a_warning(made, tmp_path, monkeypatch
 
 def test_a_damaged_cache_is_made_again(made):
     images, _ = data.load("celeb_a", full=True)
-    (file,) = places.cache().iterdir()
+    (file,) = paths.cache_dir().iterdir()
     content = file.read_bytes()
     file.unlink()  # `images` is mapped to it
     file.write_bytes(content[:-7])
@@ -182,11 +183,11 @@ def test_a_damaged_cache_is_made_again(made):
 
 
 def test_a_set_of_another_size_is_said_and_not_cached(made, monkeypatch):
-    entry = sets.SETS["celeb_a"]._replace(examples={"train": 10, "test": 5})
-    monkeypatch.setitem(sets.SETS, "celeb_a", entry)
+    entry = registry.SETS["celeb_a"]._replace(examples={"train": 10, "test": 5})
+    monkeypatch.setitem(registry.SETS, "celeb_a", entry)
     with pytest.raises(data.DataError, match="holds 9 pictures as train, not 10: prep"):
         data.load("celeb_a", full=True)
-    assert not list(places.cache().iterdir())
+    assert not list(paths.cache_dir().iterdir())
 
 
 def test_a_truncated_prepared_set_is_said(made):
@@ -199,7 +200,7 @@ def test_a_truncated_prepared_set_is_said(made):
 def test_tfrecord_without_tensorflow_is_said(made, monkeypatch):
     info = made / "dataset_info.json"
     info.write_text(re.sub('"array_record"', '"tfrecord"', info.read_text()))
-    assert prepared.find("celeb_a").format == "tfrecord"
+    assert tfds_store.find("celeb_a").format == "tfrecord"
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(data.DataError, match="pip install tensorflow, or prepare"):
         data.load("celeb_a", full=True)

@@ -12,7 +12,7 @@ import pytest
 from flax import nnx
 from helpers import ADAM, KEY, as_it_is, leaky, numbers, quickly, same, with_optimizers
 
-from gencourse import cgan, conv_cgan, data, gan, looking
+from gencourse import cgan, cgan_conv, data, gan, inference
 from gencourse.train import fit
 
 BATCH_NORM = functools.partial(nnx.BatchNorm, use_running_average=False, momentum=0.9)
@@ -23,7 +23,7 @@ def in_the_plane(hidden=(32, 32), seed=0):
 
     def make():
         common = dict(shape=(2,), classes=3, embedding=4, rngs=nnx.Rngs(0))
-        generator = cgan.Generator(3, hidden, last=as_it_is, **common)
+        generator = cgan.Generator(3, hidden, output_activation=as_it_is, **common)
         return generator, cgan.Discriminator(hidden, dropout=0.0, **common)
 
     return quickly(make, seed)
@@ -44,8 +44,8 @@ def dense():
 def conv(dropout=0.0, shape=SHAPE, width=2):
     def make():
         options = dict(hidden=8, rngs=nnx.Rngs(0))
-        generator = conv_cgan.Generator(shape, width, latent=5, **options)
-        d = conv_cgan.Discriminator(shape, width, dropout=dropout, **options)
+        generator = cgan_conv.Generator(shape, width, latent=5, **options)
+        d = cgan_conv.Discriminator(shape, width, dropout=dropout, **options)
         return generator, d
 
     return quickly(make)
@@ -79,9 +79,9 @@ def pictures():
 
 def test_join_puts_the_label_beside_every_place():
     y = jnp.array([[1.0, 2.0], [3.0, 4.0]])
-    rows = cgan.join(jnp.zeros((2, 3)), y)
+    rows = cgan.concat_condition(jnp.zeros((2, 3)), y)
     np.testing.assert_array_equal(rows, [[0, 0, 0, 1, 2], [0, 0, 0, 3, 4]])
-    maps = cgan.join(jnp.zeros((2, 4, 5, 3)), y)
+    maps = cgan.concat_condition(jnp.zeros((2, 4, 5, 3)), y)
     assert maps.shape == (2, 4, 5, 5)
     wanted = np.broadcast_to(np.asarray(y)[:, None, None], (2, 4, 5, 2))
     np.testing.assert_array_equal(maps[..., 3:], wanted)
@@ -110,7 +110,7 @@ def test_a_label_is_as_loud_as_a_seed():
     options = dict(hidden=(64,), shape=SHAPE, classes=1000, rngs=nnx.Rngs(0))
     for make in (cgan.Generator, cgan.Discriminator):
         np.testing.assert_allclose(make(**options).embed.embedding.std(), 1, rtol=0.05)
-        soft = make(label_init=nnx.initializers.normal(0.01), **options)
+        soft = make(embedding_init=nnx.initializers.normal(0.01), **options)
         np.testing.assert_allclose(soft.embed.embedding.std(), 0.01, rtol=0.05)
         kernels = [dense.kernel[...] for dense in soft.hidden]
         for kernel in kernels:
@@ -131,7 +131,7 @@ def test_the_dense_networks_by_hand():
     x = jnp.concatenate([z[:, :2], discriminator.embed.embedding[...][y]], axis=1)
     for layer in discriminator.hidden:
         x = leaky(x @ layer.kernel[...])
-    wanted = (x @ discriminator.verdict.kernel[...])[:, 0]
+    wanted = (x @ discriminator.logit.kernel[...])[:, 0]
     given = call(discriminator, z[:, :2], y)
     np.testing.assert_allclose(given, wanted, rtol=1e-4, atol=1e-6)
 
@@ -140,7 +140,7 @@ def test_the_dense_networks_by_hand():
     "shape", [(28, 28, 1), (16, 16, 3), (8, 8, 1)], ids=["28", "16 in colour", "8"]
 )
 def test_the_convolutional_networks_take_any_side(shape):
-    generator, discriminator = map(looking.still, conv(shape=shape))
+    generator, discriminator = map(inference.eval_view, conv(shape=shape))
     z, y = jnp.zeros((3, 5)), jnp.array([0, 5, 9])
     x = jax.eval_shape(generator, z, y)
     assert x.shape == (3, *shape)
@@ -153,9 +153,9 @@ def test_the_label_enters_every_layer_of_the_convolutional_ones():
     x = jax.random.uniform(KEY, (4, 16, 16, 1))
 
     def layers(network):
-        if isinstance(network, conv_cgan.Generator):
-            return [*network.hidden, network.dense, *network.ups, network.pixels]
-        return [*network.downs, *network.hidden, network.verdict]
+        if isinstance(network, cgan_conv.Generator):
+            return [*network.hidden, network.dense, *network.ups, network.to_image]
+        return [*network.downs, *network.hidden, network.logit]
 
     for network, given in zip(conv(shape=x.shape[1:]), (z, x), strict=True):
         count = len(layers(network))
@@ -175,8 +175,8 @@ def test_the_label_enters_every_layer_of_the_convolutional_ones():
 def test_vectors_may_stand_in_place_of_labels(networks):
     """So that one can walk from one label to another."""
     generator, _ = networks()
-    y, z = np.array([3, 8]), gan.noise(generator, 2, KEY)
-    vectors = generator.vectors(jnp.asarray(y))
+    y, z = np.array([3, 8]), gan.sample_latent(generator, 2, KEY)
+    vectors = generator.embed_labels(jnp.asarray(y))
     assert vectors.shape == (2, 10)
     ends = cgan.generate(generator, z, y)
     told = cgan.by_vectors(generator)
@@ -209,7 +209,7 @@ def test_labels_and_vectors_are_never_taken_for_each_other():
         with pytest.raises(ValueError, match=message):
             cgan.sample(objects[0], batch[1], KEY)
         with pytest.raises(ValueError, match=message):
-            cgan.belief(objects[1], *batch)
+            cgan.p_real(objects[1], *batch)
     assert same(before, (numbers(of_labels), numbers(of_vectors)))
     fit(cgan.train_step, of_vectors, (points, one_hot), **options)
     assert cgan.sample(of_vectors[0], one_hot, KEY).shape == (4, 3)
@@ -221,7 +221,9 @@ def test_dropout_works_where_a_key_is_given_and_nowhere_else(pictures):
     of_maps = conv(dropout=0.5, width=16)[1]
     x, y = map(jnp.asarray, pictures)
     for network in (of_rows, of_maps):
-        network = looking.still(network)  # what its BatchNorm learns is not in question
+        network = inference.eval_view(
+            network
+        )  # what its BatchNorm learns is not in question
         network.dropout.deterministic = False
         still, one, other = (
             [call(network, x, y), call(network, x, y)],
@@ -245,7 +247,7 @@ def normed(x):
 
 def test_the_convolutional_networks_by_hand():
     g, d = conv(shape=(16, 16, 1))
-    assert g.pixels.kernel.shape == (4, 4, 2 + 10, 1)
+    assert g.to_image.kernel.shape == (4, 4, 2 + 10, 1)
     assert d.downs[0].kernel.shape == (4, 4, 1 + 10, 2)
     z, y = jax.random.normal(KEY, (6, 5)), jnp.arange(6)
 
@@ -259,21 +261,21 @@ def test_the_convolutional_networks_by_hand():
         x = leaky(normed(told(g.hidden[0], z)))
         x = leaky(normed(told(g.dense, x))).reshape(6, 4, 4, 4)
         x = leaky(normed(told(g.ups[0], x)))
-        drawn = jnp.tanh(told(g.pixels, x))
+        drawn = jnp.tanh(told(g.to_image, x))
         x = leaky(told(d.downs[0], drawn))
         x = leaky(normed(told(d.downs[1], x)))
         x = leaky(told(d.hidden[0], x.reshape(6, -1)))
-        return drawn, told(d.verdict, x)[:, 0]
+        return drawn, told(d.logit, x)[:, 0]
 
     drawn, wanted = by_hand(g, d, z)
     np.testing.assert_allclose(call(g, z, y), drawn, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(call(d, drawn, y), wanted, rtol=1e-4, atol=1e-5)
-    g.pixels.kernel[...] *= 50  # far out its last function must still hold
+    g.to_image.kernel[...] *= 50  # far out its last function must still hold
     assert 0.99 < call(g, z, y).max() <= 1 and -1 <= call(g, z, y).min() < -0.99
 
 
 def test_what_the_convolutional_networks_are_by_default():
-    makes = conv_cgan.Generator, conv_cgan.Discriminator
+    makes = cgan_conv.Generator, cgan_conv.Discriminator
     g, d = (jax.eval_shape(lambda make=make: make(rngs=nnx.Rngs(0))) for make in makes)
     shapes = [g.hidden[0].kernel.shape, g.dense.kernel.shape, g.ups[0].kernel.shape]
     assert shapes == [(110, 256), (266, 7 * 7 * 64), (4, 4, 74, 32)]
@@ -318,7 +320,7 @@ def test_it_learns_which_cloud_was_asked_for(points):
 
 def test_only_wrong_pairs_teach_d_to_refuse_them(points):
     """G stands still, far away: D need not look at the label to refuse its fakes."""
-    mixed = functools.partial(cgan.train_step, mismatched=0.5)
+    mixed = functools.partial(cgan.train_step, mismatch_weight=0.5)
 
     def trained(step):
         generator, discriminator = in_the_plane(seed=2)
@@ -326,7 +328,7 @@ def test_only_wrong_pairs_teach_d_to_refuse_them(points):
         networks = generator, discriminator
         history = train(networks, (0, 1e-2), points, 300, step)
         x, y = points
-        return history, cgan.belief(discriminator, x, (y + 1) % 3).mean()
+        return history, cgan.p_real(discriminator, x, (y + 1) % 3).mean()
 
     history, believed = trained(mixed)
     assert believed < 0.1 and history["p_wrong"][-1] < 0.1 < history["p_wrong"][0]
@@ -360,8 +362,8 @@ def test_bad_labels_are_refused_everywhere(
         monkeypatch.setattr(type(network), "__call__", None)
     for use in (
         lambda: cgan.check((x, bad), objects),
-        lambda: cgan.belief(objects[1], x, bad),
-        lambda: cgan.generate(objects[0], gan.noise(objects[0], 40, KEY), bad),
+        lambda: cgan.p_real(objects[1], x, bad),
+        lambda: cgan.generate(objects[0], gan.sample_latent(objects[0], 40, KEY), bad),
     ):
         with pytest.raises(ValueError, match=message.replace(" for 40", "")):
             use()
@@ -426,7 +428,7 @@ def test_a_label_that_no_check_has_seen_does_not_pass_for_another(
     generator, discriminator = networks()
     x, y = pictures
     y = np.where(np.arange(len(y)) == 7, bad, y)
-    drawn = call(generator, gan.noise(generator, len(y), KEY), y)
+    drawn = call(generator, gan.sample_latent(generator, len(y), KEY), y)
     assert np.isnan(drawn[7]).all() and np.isnan(call(discriminator, x, y)[7])
     with pytest.raises(ValueError, match="whole numbers; given float32"):
         discriminator(x, jnp.asarray(y, jnp.float32))
@@ -434,7 +436,7 @@ def test_a_label_that_no_check_has_seen_does_not_pass_for_another(
 
 def test_mismatched_is_fixed_before_and_wants_another_class(pictures, points):
     objects = with_optimizers(dense())
-    options = dict(batch_size=20, steps=1, key=KEY, mismatched=0.5)
+    options = dict(batch_size=20, steps=1, key=KEY, mismatch_weight=0.5)
     with pytest.raises(ValueError, match="functools.partial"):
         fit(cgan.train_step, objects, pictures, **options)
 
@@ -444,7 +446,7 @@ def test_mismatched_is_fixed_before_and_wants_another_class(pictures, points):
 
     one, (x, y) = with_optimizers(quickly(make)), points
     with pytest.raises(ValueError, match="no wrong label"):
-        cgan.train_step(*one, (x, 0 * y), KEY, mismatched=0.5)
+        cgan.train_step(*one, (x, 0 * y), KEY, mismatch_weight=0.5)
 
 
 def test_the_classes_are_those_of_both_networks(pictures):
@@ -469,16 +471,16 @@ def test_wrong_labels_of_vectors_and_odd_shares_are_refused(pictures):
     objects, told = with_optimizers(dense()), with_optimizers(in_vectors())
     x, y = pictures
     vectors = np.zeros((len(y), 10), np.float32)
-    with pytest.raises(ValueError, match="leave mismatched at 0"):
-        cgan.train_step(*told, (vectors[:, :3], vectors), KEY, mismatched=0.5)
+    with pytest.raises(ValueError, match="leave mismatch_weight at 0"):
+        cgan.train_step(*told, (vectors[:, :3], vectors), KEY, mismatch_weight=0.5)
     for share in (-0.1, 1.5):
         with pytest.raises(ValueError, match="from 0 to 1"):
-            cgan.train_step(*objects, (x, y), KEY, mismatched=share)
+            cgan.train_step(*objects, (x, y), KEY, mismatch_weight=share)
 
 
 def test_bad_vectors_are_refused():
     generator, _ = in_vectors()
-    z = gan.noise(generator, 4, KEY)
+    z = gan.sample_latent(generator, 4, KEY)
     for vectors, message in (
         (np.zeros((4, 5), np.float32), r"takes vectors \(N, 10\)"),
         (np.full((4, 10), np.nan), "NaN or infinite"),
@@ -488,13 +490,13 @@ def test_bad_vectors_are_refused():
             cgan.generate(generator, z, vectors)
 
 
-def test_no_labels_and_bad_seeds_are_refused():
+def test_no_labels_and_bad_latents_are_refused():
     generator, _ = dense()
     for labels in ([], 3, [[1]], "7"):
         with pytest.raises(ValueError, match="whole numbers"):
             cgan.sample(generator, labels, KEY)
-    z = gan.noise(generator, 4, KEY)
-    with pytest.raises(ValueError, match="4 seeds and 3 labels"):
+    z = gan.sample_latent(generator, 4, KEY)
+    with pytest.raises(ValueError, match="4 latent vectors and 3 labels"):
         cgan.generate(generator, z, [1, 2, 3])
-    with pytest.raises(ValueError, match=r"seeds have shape \(N, 5\)"):
+    with pytest.raises(ValueError, match=r"latent vectors have shape \(N, 5\)"):
         cgan.generate(generator, z[:, :4], [1, 2, 3, 4])

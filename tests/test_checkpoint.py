@@ -16,15 +16,9 @@ import optax
 import pytest
 from flax import nnx
 
-from gencourse import (
-    checkpoint,
-    checkpoint_files,
-    description,
-    dispatch,
-    faces,
-    train,
-)
-from gencourse.train import NotFinite, fit
+from gencourse import checkpoint, vae_faces
+from gencourse.checkpoint import files
+from gencourse.train import NotFinite, fingerprint, fit, loop
 from tools import faults
 
 IN_HASTE = False  # these are about bits
@@ -225,7 +219,7 @@ def test_an_unfinished_write_is_no_checkpoint_and_is_swept_away(tmp_path):
     (tmp_path / "3.deleted").mkdir()
     done = subprocess.Popen([sys.executable, "-c", ""])
     done.wait()  # its number is nobody's now
-    host = checkpoint_files._host()
+    host = files._host()
     for pid in (done.pid, os.getpid(), 10**30):
         shutil.copytree(tmp_path / "1", tmp_path / f"2.{host}-{pid}.writing")
     (tmp_path / "notes").mkdir()
@@ -237,7 +231,7 @@ def test_an_unfinished_write_is_no_checkpoint_and_is_swept_away(tmp_path):
 
 
 def test_what_another_process_is_writing_is_left_alone(tmp_path):
-    host, parent = checkpoint_files._host(), os.getppid()
+    host, parent = files._host(), os.getppid()
     live = [f"3.{host}-{parent}.writing", "3.elsewhere-1.writing"]
     old = [f"2.{host}-{parent}.writing", "2.elsewhere-1.writing", "2.writing"]
     for name in live + old:
@@ -314,7 +308,7 @@ def test_a_write_that_fails_leaves_the_others(tmp_path, monkeypatch):
         raise OSError("no space left")
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint_files, "_to_disk", full)
+        patch.setattr(files, "_to_disk", full)
         with pytest.raises(OSError, match="no space left"):
             checkpoint.save(tmp_path, 2, layers(), keep=1)
     assert {k: v for k, v in content(tmp_path).items() if "writing" not in k} == before
@@ -355,7 +349,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path, capsys, monkeypatch):
     resumed(tmp_path, 6)
     before = content(tmp_path)
     capsys.readouterr()
-    monkeypatch.setattr(train, "_shuffle", None)  # a step would need it
+    monkeypatch.setattr(loop, "_shuffle", None)  # a step would need it
     again = resumed(tmp_path, 6)
     assert "Step 6 was reached before" in capsys.readouterr().out
     monkeypatch.undo()
@@ -377,7 +371,7 @@ def test_fewer_steps_than_are_saved_give_the_state_of_then(tmp_path, capsys):
 
 def test_several_steps_a_dispatch_resume_to_the_same_bits(tmp_path, monkeypatch):
     """As on a GPU. 3 go together, from the beginning of an epoch of 7."""
-    monkeypatch.setattr(dispatch, "steps_a_dispatch", lambda: 3)
+    monkeypatch.setattr(loop, "steps_per_call", lambda: 3)
     for steps in (6, 17):
         found = resumed(tmp_path, steps, save_every=2)
     assert found == whole(17)
@@ -386,7 +380,7 @@ def test_several_steps_a_dispatch_resume_to_the_same_bits(tmp_path, monkeypatch)
 def test_saved_once_a_minute_by_default(tmp_path, monkeypatch):
     resumed(tmp_path / "a", 5)
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["5"]
-    monkeypatch.setattr(train, "SAVE_SECONDS", 0)
+    monkeypatch.setattr(loop, "SAVE_SECONDS", 0)
     resumed(tmp_path / "b", 5, keep=9)
     assert len(list((tmp_path / "b").iterdir())) == 5
 
@@ -447,12 +441,12 @@ class Judge(nnx.Linear):
 
     def __init__(self, *args, variance=0.5, rate=0.1, name="grey", rngs):
         super().__init__(*args, rngs=rngs)
-        self.likelihood = functools.partial(faces.squared_error, variance=variance)
+        self.likelihood = functools.partial(vae_faces.squared_error, variance=variance)
         self.dropouts = nnx.List([nnx.Dropout(rate, rngs=rngs)])
         self.names = (name, nnx.relu)
 
 
-# A notebook's cell: run again, it makes everything anew under the same names.
+# A notebook's cell: run again, it makes everything again under the same names.
 CELL = """
 import jax.numpy as jnp
 from flax import nnx
@@ -507,7 +501,7 @@ def test_a_small_change_is_another_run(tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         run(**change)
     assert content(tmp_path) == before
-    assert np.array_equal(run()["loss"], first["loss"])  # made anew, it is the same
+    assert np.array_equal(run()["loss"], first["loss"])  # made again, it is the same
 
 
 def beta_step(model, batch, key, weight, beta):
@@ -527,13 +521,13 @@ def test_another_process_describes_a_run_in_the_same_words():
         objects = faults.objects()
         rest = np.ones((2, 3)), None, 2, jax.random.key(0), {"weight": 1.0}
         modules = list(nnx.iter_modules(objects))
-        return description.describe(cell(), modules, *rest)
+        return fingerprint.fingerprint(cell(), modules, *rest)
 
     code = (
         "import test_checkpoint as t, jax, numpy as np; from flax import nnx\n"
         "o = t.faults.objects(); k = jax.random.key(0); one = np.ones((2, 3))\n"
         "m = nnx.iter_modules(o); w = {'weight': 1.0}\n"
-        "print(t.description.describe(t.cell(), m, one, None, 2, k, w))"
+        "print(t.fingerprint.fingerprint(t.cell(), m, one, None, 2, k, w))"
     )
     here = Path(__file__).parent
     for seed in ("1", "2"):  # of the order of sets

@@ -50,7 +50,7 @@ def test_it_is_half_the_mean_squared_distance():
 @pytest.mark.parametrize(
     "change, message",
     [
-        (lambda x, y: (x, y - 1), r"lie in 0\.\.2"),
+        (lambda x, y: (x, y - 1), r"are 0\.\.2"),
         (lambda x, y: (x, y[:-1]), "one label each"),
         (lambda x, y: (x, np.minimum(y, 1)), "of class 2 there are 0"),
         (lambda x, y: (x[:, :3], y), "alike but for their number"),

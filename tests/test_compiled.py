@@ -9,12 +9,12 @@ import jax
 import pytest
 
 from gencourse import __main__ as cli
-from gencourse import compiled
+from gencourse.system import compile_cache
 
 # Begins as a notebook does, computes, and says where it kept what it compiled.
 RUN = """
 from gencourse import notebook
-notebook.begin("chapters.01_x")
+notebook.setup("chapters.01_x")
 import jax, jax.numpy as jnp
 x = jax.random.normal(jax.random.key(0), (64, 64))
 print("numbers", jax.jit(lambda x: jnp.tanh(x @ x).sum())(x).item().hex())
@@ -64,7 +64,7 @@ def test_a_second_run_compiles_nothing_and_computes_the_same(home):
     with pytest.raises(AssertionError, match="it compiles"):
         run(stop + RUN, GENCOURSE_CACHE=str(home.parent.parent / "empty"))
     assert files(home) == first
-    assert compiled.size() == sum(size for _, size in first.values())
+    assert compile_cache.size() == sum(size for _, size in first.values())
 
 
 def test_a_damaged_file_breaks_no_run_and_clearing_helps(home, capsys):
@@ -116,13 +116,13 @@ def settings():
 
 def test_a_setting_in_the_code_is_respected_too(home, settings, tmp_path):
     jax.config.update("jax_compilation_cache_dir", str(tmp_path / "own"))
-    assert compiled.keep() is None
+    assert compile_cache.enable() is None
     assert jax.config.jax_compilation_cache_dir == str(tmp_path / "own")
 
 
 def test_begun_twice_it_stays_where_it_is(home, settings):
-    assert compiled.keep() == compiled.keep() is not None
-    assert jax.config.jax_compilation_cache_dir == str(compiled.keep())
+    assert compile_cache.enable() == compile_cache.enable() is not None
+    assert jax.config.jax_compilation_cache_dir == str(compile_cache.enable())
 
 
 def test_a_folder_that_cannot_be_written_is_no_error(home):
@@ -133,13 +133,13 @@ def test_a_folder_that_cannot_be_written_is_no_error(home):
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="Windows has other rights")
 def test_code_that_others_could_have_put_there_is_not_run(home, settings):
-    folder = compiled.keep()
+    folder = compile_cache.enable()
     assert home.stat().st_mode & 0o077 == folder.stat().st_mode & 0o077 == 0
     for each in (home, folder):
         each.chmod(0o777)
-        assert compiled.keep() is None
+        assert compile_cache.enable() is None
         each.chmod(0o700)
-    assert compiled.keep() == folder
+    assert compile_cache.enable() == folder
 
 
 def at(home, name):
@@ -164,22 +164,22 @@ def names(home):
 
 def test_what_was_unused_longest_goes_first_whatever_its_key(home, monkeypatch):
     put(home, {"a/new": 1, "a/old": 9, "b/newer": 0, "b/older": 10, "b/deep/mid": 5})
-    compiled.prune(limit=5000)
+    compile_cache.prune(limit=5000)
     assert len(names(home)) == 5
-    compiled.prune(limit=3999)
+    compile_cache.prune(limit=3999)
     assert names(home) == ["a/new", "b/deep/mid", "b/newer"]
     # Read lately, though written long ago.
     written = (at(home, "a/new")).stat().st_mtime
     os.utime(at(home, "b/deep/mid"), (written + 7200, written - 36000))
-    compiled.prune(limit=2000)
+    compile_cache.prune(limit=2000)
     assert names(home) == ["b/deep/mid", "b/newer"]
 
 
 def test_a_notebook_that_begins_holds_the_limit(home, settings, monkeypatch):
     put(home, {"a/new": 1, "a/old": 9})
     home.chmod(0o700)
-    monkeypatch.setattr(compiled, "LIMIT", 1500)
-    assert compiled.keep()
+    monkeypatch.setattr(compile_cache, "LIMIT", 1500)
+    assert compile_cache.enable()
     assert names(home) == ["a/new"]
 
 
@@ -199,9 +199,9 @@ def test_what_jax_did_not_write_is_neither_counted_nor_deleted(home, tmp_path):
     for path in others:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"dear")
-    assert compiled.size() == 1000
-    compiled.prune(limit=0)
-    compiled.clear()
+    assert compile_cache.size() == 1000
+    compile_cache.prune(limit=0)
+    compile_cache.clear()
     assert not at(home, "a/x").exists()
     assert all(path.read_bytes() == b"dear" for path in [thesis, *others])
 
@@ -210,22 +210,22 @@ def test_a_link_in_the_folders_place_is_left_alone(home, settings, tmp_path):
     put(tmp_path / "elsewhere", {"a/x": 1})
     home.parent.mkdir(parents=True, exist_ok=True)
     home.symlink_to(tmp_path / "elsewhere")
-    assert compiled.keep() is None
-    assert compiled.size() == compiled.clear() == 0
+    assert compile_cache.enable() is None
+    assert compile_cache.size() == compile_cache.clear() == 0
     assert at(tmp_path / "elsewhere", "a/x").exists()
 
 
 def test_another_process_may_delete_meanwhile(home, monkeypatch):
     put(home, {"a/x": 1, "a/y": 2})
-    found = compiled._files()
+    found = compile_cache._files()
     (at(home, "a/x")).unlink()
-    monkeypatch.setattr(compiled, "_files", lambda: found)
-    compiled.prune(limit=0)
+    monkeypatch.setattr(compile_cache, "_files", lambda: found)
+    compile_cache.prune(limit=0)
     assert names(home) == []
-    assert compiled.clear() == 0
+    assert compile_cache.clear() == 0
     monkeypatch.undo()
-    monkeypatch.setattr(compiled, "home", lambda: home / "gone")
-    assert compiled._files() == [] and compiled.clear() == 0
+    monkeypatch.setattr(compile_cache, "home", lambda: home / "gone")
+    assert compile_cache._files() == [] and compile_cache.clear() == 0
 
 
 def test_the_command_says_where_and_how_large(home, capsys):
@@ -249,7 +249,7 @@ flags\t\t: fpu sse2 {more}
 
 def test_the_key_tells_processors_apart_and_not_their_clock():
     def key(text, jaxlib="0.10.2", threads=2):
-        return compiled.key(compiled.processor(text), jaxlib, threads)
+        return compile_cache.key(compile_cache.processor(text), jaxlib, threads)
 
     ada = X86.format(clock=1200.5, more="avx2")
     same = X86.format(clock=3100.0, more="avx2")
@@ -265,4 +265,4 @@ def test_the_key_tells_processors_apart_and_not_their_clock():
         key(ada, threads=4),
     ]
     assert len({key(ada), *others}) == 1 + len(others)
-    assert compiled.processor() == compiled.processor() != ""
+    assert compile_cache.processor() == compile_cache.processor() != ""

@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gencourse import data, places
-from gencourse.data import cache, prepared, sets
+from gencourse import data
+from gencourse.data import cache, registry, tfds_store
+from gencourse.system import paths
 
 HERE = Path(__file__).parent
 # SHA-256 of the pictures and labels (int32), train then test: whatever packs them
@@ -34,16 +35,16 @@ def test_embedded_sets_hold_the_chosen_pictures(name):
         assert images.shape == (n, 28, 28, 1) and images.dtype == np.uint8
         assert labels.shape == (n,) and labels.dtype == np.int32
         assert (np.bincount(labels) == n // 10).all()
-        assert sets.SETS[name].embedded[split] == n
+        assert registry.SETS[name].embedded[split] == n
         digest.update(images.tobytes() + labels.tobytes())
     assert digest.hexdigest() == CONTENT[name]
 
 
 def test_the_recipe_gives_the_same_bytes_every_time(tmp_path, monkeypatch):
-    recipe = runpy.run_path(str(HERE.parent / "recipes" / "sets.py"))
+    recipe = runpy.run_path(str(HERE.parent / "recipes" / "embed_datasets.py"))
     _data_fake.shrink(change=monkeypatch.setitem)
-    entry = sets.SETS["mnist"]._replace(embedded={"train": 20, "test": 10})
-    monkeypatch.setitem(sets.SETS, "mnist", entry)
+    entry = registry.SETS["mnist"]._replace(embedded={"train": 20, "test": 10})
+    monkeypatch.setitem(registry.SETS, "mnist", entry)
     _data_fake.write("mnist", tmp_path / "mnist")
     for target in (tmp_path / "a.npz", tmp_path / "b.npz"):
         recipe["make"]("mnist", tmp_path, target)
@@ -80,7 +81,7 @@ def test_classes_are_named_as_in_tfds():
     assert data.classes("mnist")[7] == "7"
     import tensorflow_datasets as tfds
 
-    for name, entry in sets.SETS.items():
+    for name, entry in registry.SETS.items():
         if entry.layout not in ("idx", "cifar"):
             continue  # the emoji are not in TFDS; see also test_celeb_a.py
         builder = tfds.builder(name)
@@ -146,11 +147,11 @@ def never(*_):
 
 def test_the_second_load_comes_from_the_cache(full, monkeypatch):
     first = full()
-    monkeypatch.setattr(prepared, "read", never)
+    monkeypatch.setattr(tfds_store, "read", never)
     for a, b in zip(first, full(), strict=True):
         np.testing.assert_array_equal(a, b)
         assert a.dtype == b.dtype and not b.flags.writeable
-    assert not list(places.cache().glob("*.part"))
+    assert not list(paths.cache_dir().glob("*.part"))
 
 
 def test_the_second_load_does_not_import_tfds(full):
@@ -163,7 +164,7 @@ def test_the_second_load_does_not_import_tfds(full):
 @pytest.mark.parametrize("damage", ["truncated", "foreign", "empty", "labels"])
 def test_a_damaged_cache_is_made_again(full, damage):
     images, labels = full()
-    (file,) = places.cache().iterdir()
+    (file,) = paths.cache_dir().iterdir()
     content = bytearray(file.read_bytes())
     if damage == "truncated":
         content = content[:-1000]
@@ -184,7 +185,7 @@ def test_a_remade_set_is_not_served_from_an_old_cache(full, made, monkeypatch):
     full()
     info = made / "fashion_mnist" / "3.0.1" / "dataset_info.json"
     info.write_bytes(info.read_bytes())  # the same bytes, written later
-    monkeypatch.setattr(prepared, "read", never)
+    monkeypatch.setattr(tfds_store, "read", never)
     with pytest.raises(AssertionError, match="decoded again"):
         full()
 
@@ -246,15 +247,15 @@ def test_two_processes_fill_the_cache_at_once(full):
     command = [sys.executable, "-c", LOAD.format("0")]
     processes = [subprocess.Popen(command, cwd=HERE) for _ in range(2)]
     assert [process.wait() for process in processes] == [0, 0]
-    assert len(list(places.cache().iterdir())) == 1
+    assert len(list(paths.cache_dir().iterdir())) == 1
 
 
 def test_a_prepared_set_with_other_contents_is_said(full, monkeypatch):
     images, labels = full()
 
     def give(images, labels):
-        monkeypatch.setattr(prepared, "read", lambda *_: (images, labels))
-        monkeypatch.setattr(cache, "path", lambda *_: places.cache() / "other.npy")
+        monkeypatch.setattr(tfds_store, "read", lambda *_: (images, labels))
+        monkeypatch.setattr(cache, "path", lambda *_: paths.cache_dir() / "other.npy")
 
     give(images, labels + 1)
     with pytest.raises(data.DataError, match="labels from 1 to 10, not 0 to 9"):

@@ -17,7 +17,7 @@ from helpers import (
     numbers,
     quickly,
     same,
-    same_seeds,
+    same_latents,
     with_optimizers,
 )
 
@@ -30,10 +30,10 @@ SIDES = {8: [4], 14: [7], 16: [4, 8], 28: [7, 14], 32: [4, 8, 16]} | {
 }  # of a picture, and of the maps before it
 
 
-def new(shape=(16, 16, 1), width=4, kernel=4, latent=5, draw=same_seeds, **of_d):
+def new(shape=(16, 16, 1), width=4, kernel=4, latent=5, prior=same_latents, **of_d):
     def make():
         options = dict(kernel=kernel, rngs=nnx.Rngs(0))
-        generator = dcgan.Generator(shape, width, latent, draw=draw, **options)
+        generator = dcgan.Generator(shape, width, latent, prior=prior, **options)
         return generator, dcgan.Discriminator(shape, width, **options, **of_d)
 
     return quickly(make)
@@ -73,8 +73,8 @@ def test_each_map_of_half_the_side_has_twice_the_channels(side, kernel):
 
     def shapes():
         generator, discriminator = new((side, side, 3), 6, kernel=kernel)
-        x = jnp.ones((2, *generator.first))
-        up = [x := layer(x) for layer in (*generator.ups, generator.pixels)]
+        x = jnp.ones((2, *generator.first_map_shape))
+        up = [x := layer(x) for layer in (*generator.ups, generator.to_image)]
         return up, [x := layer(x) for layer in discriminator.downs]
 
     widths = [6, 12, 24][: len(SIDES[side])]
@@ -84,8 +84,8 @@ def test_each_map_of_half_the_side_has_twice_the_channels(side, kernel):
     generator, discriminator = jax.eval_shape(
         lambda: new((side, side, 3), 6, kernel=kernel)
     )
-    assert (2, *generator.first) == maps[0]
-    convolutions = *generator.ups, generator.pixels, *discriminator.downs
+    assert (2, *generator.first_map_shape) == maps[0]
+    convolutions = *generator.ups, generator.to_image, *discriminator.downs
     assert {c.kernel.shape[:2] for c in convolutions} == {(kernel, kernel)}
 
 
@@ -141,7 +141,9 @@ def test_other_shapes_are_refused_by_name(network, shape):
 
 def test_a_shape_in_a_list_will_do():
     generator, discriminator = jax.eval_shape(lambda: new([14, 14, 1], 2))
-    assert generator.first == (7, 7, 2) and discriminator.verdict.in_features == 98
+    assert (
+        generator.first_map_shape == (7, 7, 2) and discriminator.logit.in_features == 98
+    )
 
 
 def test_a_step_costs_160_million_operations_a_picture():
@@ -181,7 +183,7 @@ class PlainGenerator(nnx.Module):
     """32x32x3, width 2, of Flax's own layers, written out."""
 
     def __init__(self):
-        self.latent, self.draw = 5, same_seeds
+        self.latent, self.prior = 5, same_latents
         self.dense = nnx.Linear(5, 128, use_bias=False, rngs=nnx.Rngs(0))
         self.norm = batchnorm(128)
         ups = (
@@ -190,13 +192,13 @@ class PlainGenerator(nnx.Module):
         )
         self.ups = nnx.List(ups)
         self.norms = nnx.List([batchnorm(4), batchnorm(2)])
-        self.pixels = nnx.ConvTranspose(2, 3, **two())
+        self.to_image = nnx.ConvTranspose(2, 3, **two())
 
     def __call__(self, z):
         x = leaky(self.norm(self.dense(z))).reshape(-1, 4, 4, 8)
         x = leaky(self.norms[0](self.ups[0](x)))  # (B, 8, 8, 4)
         x = leaky(self.norms[1](self.ups[1](x)))  # (B, 16, 16, 2)
-        return jnp.tanh(self.pixels(x))  # (B, 32, 32, 3)
+        return jnp.tanh(self.to_image(x))  # (B, 32, 32, 3)
 
 
 class PlainDiscriminator(nnx.Module):
@@ -205,14 +207,14 @@ class PlainDiscriminator(nnx.Module):
             nnx.Conv(i, o, **two()) for i, o in [(3, 2), (2, 4), (4, 8)]
         )
         self.norms = nnx.List([batchnorm(4), batchnorm(8)] if norm else [])
-        self.verdict = nnx.Linear(128, 1, rngs=nnx.Rngs(0))
+        self.logit = nnx.Linear(128, 1, rngs=nnx.Rngs(0))
 
     def __call__(self, x, key=None):
         first, second = self.norms or (lambda x: x, lambda x: x)
         x = leaky(self.downs[0](x))  # (B, 16, 16, 2)
         x = leaky(first(self.downs[1](x)))  # (B, 8, 8, 4)
         x = leaky(second(self.downs[2](x)))  # (B, 4, 4, 8)
-        return self.verdict(x.reshape(-1, 128)).reshape(-1)
+        return self.logit(x.reshape(-1, 128)).reshape(-1)
 
 
 def both_ways(norm):
@@ -270,7 +272,7 @@ def test_equal_to_flax_s_own_layers_written_out(norm, still):
 
 def test_without_dropout_g_s_pictures_fill_the_range_of_tanh():
     generator, _ = new()
-    generator.pixels.kernel[...] *= 50
+    generator.to_image.kernel[...] *= 50
     x = gan.sample(generator, 20, KEY)
     assert x.dtype == jnp.float32
     assert -1 <= x.min() < -0.99 and 0.99 < x.max() <= 1
@@ -311,15 +313,18 @@ def test_each_map_loses_something_by_a_chance_of_its_own(pictures):
     _, discriminator = new(norm=True)
     seen = []
 
-    def note(x, *, deterministic, rngs):
-        seen.append((x.shape[1:], deterministic, rngs))
+    def note(x, *, rngs):
+        seen.append((x.shape[1:], rngs and rngs.dropout()))
         return x
 
     discriminator.dropout = note
     discriminator(pictures, KEY)
-    maps, off, keys = zip(*seen, strict=True)
-    assert maps == ((8, 8, 4), (4, 4, 8)) and off == (False, False)
+    maps, keys = zip(*seen, strict=True)
+    assert maps == ((8, 8, 4), (4, 4, 8))
     assert not same(*(jax.random.key_data(key) for key in keys)), "one chance for both"
+    seen.clear()
+    discriminator(pictures)  # without a key, without dropout
+    assert [rngs for _, rngs in seen] == [None, None]
 
 
 # --- the game -------------------------------------------------------------------
@@ -341,17 +346,17 @@ def train(networks, rates, corners, steps):
 
 
 def test_d_alone_learns_to_tell(corners):
-    networks = new((8, 8, 1), 8, draw=jax.random.normal, norm=True)
+    networks = new((8, 8, 1), 8, prior=jax.random.normal, norm=True)
     history = train(networks, (0, 1e-2), corners, 60)
     assert history["p_real"][-1] > 0.9 > 0.1 > history["p_fake"][-1]
     assert history["d_loss"][-1] < 0.3 < history["d_loss"][0]
-    p = gan.belief(networks[1], corners)
+    p = gan.p_real(networks[1], corners)
     assert p.mean() > 0.8, "its running statistics have not followed"
 
 
 @pytest.mark.parametrize("norm", [False, True])
 def test_it_learns_where_the_bright_corner_is(corners, norm):
-    networks = new((8, 8, 1), 8, draw=jax.random.normal, norm=norm)
+    networks = new((8, 8, 1), 8, prior=jax.random.normal, norm=norm)
     before = gan.sample(networks[0], 200, KEY).mean(0)
     train(networks, (2e-3, 2e-3), corners, 400)
     after = gan.sample(networks[0], 200, KEY).mean(0)
@@ -418,7 +423,7 @@ def test_only_with_a_dense_layer_do_far_places_weigh_each_other():
     deviation = jnp.sqrt(made.var(0, keepdims=True) + 1e-5)
     made = (made - made.mean(0, keepdims=True)) / deviation
     plain = dcgan.Generator((8, 8, 1), 4, latent=6, rngs=nnx.Rngs(1))
-    for name in ("dense", "norm", "ups", "norms", "pixels"):
+    for name in ("dense", "norm", "ups", "norms", "to_image"):
         setattr(plain, name, getattr(generator, name))
     wanted = plain(jnp.where(made > 0, made, 0.2 * made))
     np.testing.assert_allclose(generator(z), wanted, atol=1e-4)

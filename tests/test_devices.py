@@ -12,7 +12,8 @@ import jax
 import numpy as np
 import pytest
 
-from gencourse import devices, dispatch, train
+from gencourse.layers.sharding import shard_batch
+from gencourse.train import loop
 from tools import faults
 
 IN_HASTE = False  # these are about rounding
@@ -24,6 +25,7 @@ def start(count, *args):
     """A process with `count` devices: the CPU, as often as that."""
     flags = f"--xla_force_host_platform_device_count={count}"
     environment = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    environment["PYTHONPATH"] = str(SCRIPT.parent.parent)  # for tools
     if count == 1:  # what several processes compile together, none keeps for later
         environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
     command = [sys.executable, str(SCRIPT), *map(str, args)]
@@ -170,7 +172,7 @@ def test_a_bad_loss_stops_both_at_the_same_step(two):
 def test_ctrl_c_stops_a_process_among_several_and_leaves_its_objects(two):
     assert all(found["interrupted"] for found in two)
     before = signal.getsignal(signal.SIGINT)
-    with train._interrupt(several=True) as interrupted:
+    with loop._interrupt(multi_process=True) as interrupted:
         assert signal.getsignal(signal.SIGINT) is before and interrupted == []
 
 
@@ -197,12 +199,12 @@ def test_one_device_in_a_list_gives_the_bits_of_none():
     ],
 )
 def test_what_cannot_be_meant_is_refused(given, message, monkeypatch):
-    for name in ("compile_step", "compiled_step"):
-        monkeypatch.setattr(dispatch, name, None)  # a step would need it
+    for name in ("compile_step", "compile_step_cached"):
+        monkeypatch.setattr(loop, name, None)  # a step would need it
     with pytest.raises(ValueError, match=message):
         faults.train(None, 3, devices=given)
 
 
 def test_outside_of_a_step_on_several_devices_nothing_is_spread():
     x = np.ones((3, 2))
-    assert devices.spread({"x": x})["x"] is x
+    assert shard_batch({"x": x})["x"] is x

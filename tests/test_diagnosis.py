@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from gencourse import data, metrics
-from gencourse.metrics import diagnosis, evidence
-from gencourse.metrics.judge import load_judge
+from gencourse.metrics import diagnosis, evidence, judges
+from gencourse.metrics.judges import load_judge
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDED = ROOT / "results" / "diagnosis"
@@ -18,9 +18,24 @@ IN_HASTE = False  # the judge looks at thousands of pictures
 RNG = np.random.default_rng(0)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def judge():
-    return load_judge("mnist")
+    """The judge, which here looks only once at the same pictures."""
+    looked = {}
+
+    def once(look):
+        def remembered(judge, images):
+            key = look, np.asarray(images).tobytes()
+            if key not in looked:
+                looked[key] = look(judge, images)
+            return looked[key]
+
+        return remembered
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("features", "probabilities"):
+            patch.setattr(judges, name, once(getattr(judges, name)))
+        yield load_judge("mnist")
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +48,15 @@ def digits():
     )
 
 
-def run(p_fake=0.3, right=0.8, g_norm=2.0, steps=STEPS):
+def run(p_fake=0.3, right=0.8, g_grad_norm=2.0, steps=STEPS):
     """A history that stands still but for a little noise; arguments may be arrays."""
     noise = 1 + 0.02 * np.random.default_rng(1).standard_normal(steps)
     history = dict(
         d_loss=noise, g_loss=noise, p_real=0.7 * noise, p_fake=p_fake * noise,
-        real_right=np.clip(right * noise, 0, 1), d_norm=noise, g_norm=g_norm * noise,
+        d_accuracy_real=np.clip(right * noise, 0, 1),
+        d_grad_norm=noise, g_grad_norm=g_grad_norm * noise,
     )  # fmt: skip
-    history["fake_right"] = history["real_right"]
+    history["d_accuracy_fake"] = history["d_accuracy_real"]
     return {k: np.float32(v) for k, v in history.items()}
 
 
@@ -62,7 +78,7 @@ def said(history, samples, digits, judge, **more):
 def test_other_real_pictures_are_healthy_samples(digits, judge):
     found = said(run(), digits[1][0], digits, judge)
     assert (found.verdict, found.also) == ("healthy", ())
-    figures = found.figures
+    figures = found.measurements
     for name in ("spread", "covered", "classes", "variety", "near", "far", "likeness"):
         assert 0.8 < figures[name] < 1.25, name
     assert figures["d_right"] == pytest.approx(0.8, abs=0.01)
@@ -79,18 +95,18 @@ def test_d_that_is_ahead_of_good_samples_is_no_verdict(digits, judge):
 def test_not_finite_names_the_first_bad_step(digits, judge):
     history = run()
     history["g_loss"][37:] = np.nan
-    history["d_norm"][50:] = np.inf
+    history["d_grad_norm"][50:] = np.inf
     found = said(history, digits[1][0], digits, judge)
     assert found.verdict == "not finite" and not found.also
-    assert found.figures["first_bad_step"] == 38
-    assert found.figures["not_finite"] == 2 * STEPS - 37 - 50
+    assert found.measurements["first_bad_step"] == 38
+    assert found.measurements["not_finite"] == 2 * STEPS - 37 - 50
     # At the first step already, which leaves a history of one.
     short = {k: v[37:38] for k, v in history.items()}
     assert said(short, digits[1][0], digits, judge).verdict == "not finite"
     samples = digits[1][0].copy()
     samples[5, 3, 3] = np.nan
     found = said(run(), samples, digits, judge)
-    assert found.verdict == "not finite" and found.figures["first_bad_step"] == 0
+    assert found.verdict == "not finite" and found.measurements["first_bad_step"] == 0
 
 
 def test_g_stuck_by_its_pictures_or_by_its_gradient(digits, judge):
@@ -98,17 +114,19 @@ def test_g_stuck_by_its_pictures_or_by_its_gradient(digits, judge):
     assert found.verdict == "G stuck" and found.because.startswith("likeness")
     assert "D won" in found.also
     dying = 2.0 * np.where(np.arange(STEPS) < 50, 1, 1e-4)
-    found = said(run(**WON, g_norm=dying), bad(digits[1][0]), digits, judge)
+    found = said(run(**WON, g_grad_norm=dying), bad(digits[1][0]), digits, judge)
     assert found.verdict == "G stuck" and found.because.startswith("g_gradient")
     # Where G never had a gradient, or its length was not kept.
-    found = said(run(**WON, g_norm=0.0), GREY, digits, judge)
+    found = said(run(**WON, g_grad_norm=0.0), GREY, digits, judge)
     assert found.verdict == "G stuck" and found.because.startswith("g_gradient")
     history = run(**WON)
-    del history["g_norm"]
+    del history["g_grad_norm"]
     found = said(history, GREY, digits, judge)
-    assert found.verdict == "G stuck" and "g_gradient" not in found.figures
+    assert found.verdict == "G stuck" and "g_gradient" not in found.measurements
     # A gradient that vanishes beside good samples is the end of a good run.
-    assert said(run(g_norm=dying), digits[1][0], digits, judge).verdict == "healthy"
+    assert (
+        said(run(g_grad_norm=dying), digits[1][0], digits, judge).verdict == "healthy"
+    )
 
 
 def test_d_won_needs_bad_samples_and_no_progress(digits, judge):
@@ -174,15 +192,15 @@ def test_copies_of_training_pictures_are_memorised(digits, judge):
 def test_labels_ignored_by_what_the_judge_sees_or_by_what_stays(digits, judge):
     x, labels = digits[1]
     found = said(run(), x, digits, judge, labels=labels)
-    assert found.verdict == "healthy" and found.figures["agreement"] > 0.75
+    assert found.verdict == "healthy" and found.measurements["agreement"] > 0.75
     found = said(run(), x, digits, judge, labels=RNG.permutation(labels))
     assert found.verdict == "labels ignored"
-    assert found.figures["agreement"] == pytest.approx(0, abs=0.1)
+    assert found.measurements["agreement"] == pytest.approx(0, abs=0.1)
     found = said(run(), x, digits, judge, swapped=x)
-    assert found.verdict == "labels ignored" and found.figures["response"] == 0
+    assert found.verdict == "labels ignored" and found.measurements["response"] == 0
     found = said(run(), x, digits, judge, labels=labels, swapped=RNG.permutation(x))
     assert found.verdict == "healthy"
-    assert found.figures["response"] == pytest.approx(1, abs=0.1)
+    assert found.measurements["response"] == pytest.approx(1, abs=0.1)
 
 
 def test_the_order_and_what_else_holds(digits, judge):
@@ -209,7 +227,7 @@ def test_the_order_and_what_else_holds(digits, judge):
 def test_it_prints_its_verdict_its_reason_and_advice(digits, judge):
     text = repr(said(run(), np.repeat(digits[0][0][:1], 200, axis=0), digits, judge))
     assert text.startswith("total collapse: spread is ") and ", below 0.03" in text
-    assert "Also: memorised." in text and "seeds differ" in text and "d_right" in text
+    assert "Also: memorised." in text and "latents differ" in text and "d_right" in text
     assert set(diagnosis.ADVICE) == {*diagnosis.RULES, "healthy"}
 
 
@@ -219,7 +237,7 @@ def test_it_prints_its_verdict_its_reason_and_advice(digits, judge):
         (dict(history={"d_loss": np.zeros(30)}), "no .'p_fake'"),
         (dict(history=run() | {"g_loss": np.zeros(3)}), "of one length"),
         (dict(history=run(steps=10)), "10 steps"),
-        (dict(samples=2 * GREY - 1), r"\(x \+ 1\) / 2"),
+        (dict(samples=2 * GREY - 1), r"data.to_unit\(x\)"),
         (dict(samples=np.uint8(GREY)), "not float"),
         (dict(samples=GREY[:20]), "100 pictures"),
         (dict(samples=GREY[..., 0]), "28, 28, 1"),

@@ -8,8 +8,8 @@ import _data_fake
 import pytest
 
 from gencourse import __main__ as cli
-from gencourse import doctor
-from gencourse.data import sets
+from gencourse.cli import doctor
+from gencourse.data import registry
 
 WELL = {
     "python": (3, 11, 7),
@@ -110,7 +110,7 @@ def small(monkeypatch, tmp_path):
 
 
 def test_prepare_then_list(small, tmp_path, capsys):
-    whole = [name for name, entry in sets.SETS.items() if entry.version]
+    whole = [name for name, entry in registry.SETS.items() if entry.version]
     assert cli.main(["data"]) == 0
     assert capsys.readouterr().out.count("not prepared") == len(whole)
     originals = str(_data_fake.write("mnist", tmp_path / "originals"))

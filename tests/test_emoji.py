@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from gencourse import data
-from gencourse.data import loading, sets
-from gencourse.data.sets import SPLITS
+from gencourse.data import loading, registry
+from gencourse.data.registry import SPLITS
 
 ROOT = Path(__file__).parent.parent
-ENTRY = sets.SETS["emoji"]
+ENTRY = registry.SETS["emoji"]
 TONES = [name for name in ENTRY.attributes if name.startswith("tone ")]
 HAIR = ["blonde hair", "red hair", "curly hair", "white hair", "bald", "beard"]
 # SHA-256 of pictures, labels (int32) and attributes, train then test.
@@ -24,7 +24,7 @@ CONTENT = "f5b4ef8acca06f91ec230316d3cfb68f672b15fb82c808cf868866190aa1a4c1"
 
 @pytest.fixture(scope="module")
 def recipe():
-    return SimpleNamespace(**runpy.run_path(str(ROOT / "recipes" / "emoji.py")))
+    return SimpleNamespace(**runpy.run_path(str(ROOT / "recipes" / "embed_emoji.py")))
 
 
 def rows(split):

@@ -1,14 +1,12 @@
 """Blank answers fail, right ones pass, and every known mistake gets its own hint.
 
-tests/wrong_answers/NN_<chapter>.py holds EXERCISES: a dict from an exercise's name
+tests/answers/<chapter>.py holds EXERCISES: a dict from an exercise's name
 to `right` (an answer, or a list of them), `wrong` (a list of (answer, what its hint
 must match)) and, if the check takes something else for it, `blank`.
 """
 
 import importlib
-import importlib.util
 import re
-from functools import cache
 from pathlib import Path
 
 import _haste
@@ -28,15 +26,9 @@ MISSING = r"(?i)missing|write your answer"  # what a blank answer is told
 REGION = re.compile(r"^.*BEGIN SOLUTION.*$\n([\s\S]*?)^.*END SOLUTION.*$", re.MULTILINE)
 
 
-@cache
 def answers(chapter):
-    """EXERCISES of a chapter, from the one file that is named after it."""
-    found = list(ROOT.glob(f"tests/wrong_answers/[0-9][0-9]_{chapter}.py"))
-    assert len(found) == 1, f"tests/wrong_answers/NN_{chapter}.py: there are {found}"
-    spec = importlib.util.spec_from_file_location(f"answers_to_{chapter}", found[0])
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.EXERCISES
+    """EXERCISES of a chapter, from the module that is named after it."""
+    return importlib.import_module(f"answers.{chapter}").EXERCISES
 
 
 def of(name):

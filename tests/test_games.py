@@ -22,14 +22,15 @@ from helpers import (
     numbers,
     quickly,
     same,
-    same_seeds,
+    same_latents,
     set_rate,
     unmoved,
     with_optimizers,
 )
 
-from gencourse import cgan, conv_cgan, dcgan, gan, looking, maxout
+from gencourse import cgan, cgan_conv, cgan_maxout, dcgan, gan, inference
 from gencourse.train import fit
+from gencourse.train.ema import update_ema
 
 ROWS = 12
 BATCH_NORM = functools.partial(nnx.BatchNorm, use_running_average=False, momentum=0.9)
@@ -39,7 +40,7 @@ class NormedGenerator(nnx.Module):
     """Its BatchNorm sees the latent vectors themselves."""
 
     def __init__(self, *, rngs: nnx.Rngs):
-        self.latent, self.draw, self.shape = 3, same_seeds, (2,)
+        self.latent, self.prior, self.shape = 3, same_latents, (2,)
         self.norm = BATCH_NORM(3, rngs=rngs)
         self.out = nnx.Linear(3, 2, rngs=rngs)
 
@@ -55,11 +56,11 @@ class NormedDiscriminator(nnx.Module):
         self.norm = BATCH_NORM(2, rngs=rngs)
         self.dense = nnx.Linear(2, 32, rngs=rngs)
         self.dropout = nnx.Dropout(0.0)
-        self.verdict = nnx.Linear(32, 1, rngs=rngs)
+        self.logit = nnx.Linear(32, 1, rngs=rngs)
 
     def __call__(self, x, key=None):
         x = nnx.leaky_relu(self.dense(self.norm(x)))  # (B, 32)
-        return self.verdict(self.dropout(x, rngs=key))[:, 0]  # (B,)
+        return self.logit(self.dropout(x, rngs=key))[:, 0]  # (B,)
 
 
 # --- the pairs ------------------------------------------------------------------
@@ -67,7 +68,7 @@ class NormedDiscriminator(nnx.Module):
 
 def dense(rngs):
     options = dict(shape=(4, 4, 1), rngs=rngs)
-    generator = gan.Generator(5, (6,), draw=same_seeds, **options)
+    generator = gan.Generator(5, (6,), prior=same_latents, **options)
     return generator, gan.Discriminator((8, 16), norm=True, **options)
 
 
@@ -77,27 +78,29 @@ def normed(rngs):
 
 def convolutional(rngs):
     options = dict(shape=(16, 16, 1), width=2, rngs=rngs)
-    generator = dcgan.Generator(latent=5, draw=same_seeds, **options)
+    generator = dcgan.Generator(latent=5, prior=same_latents, **options)
     return generator, dcgan.Discriminator(norm=True, dropout=0.0, **options)
 
 
 def told_dense(rngs):
     options = dict(shape=(4, 4, 1), classes=2, embedding=4, rngs=rngs)
-    generator = cgan.Generator(5, (16, 8), norm=BATCH_NORM, draw=same_seeds, **options)
+    generator = cgan.Generator(
+        5, (16, 8), norm=BATCH_NORM, prior=same_latents, **options
+    )
     return generator, cgan.Discriminator((8, 16), dropout=0.0, **options)
 
 
 def told_convolutional(rngs):
     options = dict(shape=(16, 16, 1), width=2, classes=2, hidden=8, rngs=rngs)
-    generator = conv_cgan.Generator(latent=5, draw=same_seeds, **options)
-    return generator, conv_cgan.Discriminator(norm=True, **options)
+    generator = cgan_conv.Generator(latent=5, prior=same_latents, **options)
+    return generator, cgan_conv.Discriminator(norm=True, **options)
 
 
 def told_maxout(rngs):
     options = dict(shape=(4, 4, 1), classes=2, dropout=0.0, rngs=rngs)
-    generator = maxout.Generator(**options)
-    generator.draw = same_seeds
-    return generator, maxout.Discriminator(**options)
+    generator = cgan_maxout.Generator(**options)
+    generator.prior = same_latents
+    return generator, cgan_maxout.Discriminator(**options)
 
 
 class Game(NamedTuple):
@@ -134,19 +137,19 @@ def _objects(networks, seed):
     return with_optimizers(quickly(lambda: networks(nnx.Rngs(0)), seed))
 
 
-SQUARED = dict(d_loss=gan.d_squared_error, g_loss=gan.g_squared_error)
-WRONG = {"mismatched": 0.25}  # of what D is shown as not real, under wrong labels
+SQUARED = dict(d_loss=gan.d_loss_squared, g_loss=gan.g_loss_squared)
+WRONG = {"mismatch_weight": 0.25}  # of what D is shown as not real, under wrong labels
 GAMES = {
     "dense": Game(dense, (4, 4, 1)),
     "normed": Game(normed, (2,)),
     "dcgan": Game(convolutional, (16, 16, 1), seed=2),
     "cgan_dense": Game(told_dense, (4, 4, 1), cgan.train_step, cgan),
     "cgan_conv": Game(told_convolutional, (16, 16, 1), cgan.train_step, cgan, WRONG),
-    "maxout": Game(told_maxout, (4, 4, 1), maxout.train_step, cgan),
+    "maxout": Game(told_maxout, (4, 4, 1), cgan.train_step, cgan),
 }
 CASES = GAMES | {  # and by other losses
     "squared_error": GAMES["dense"]._replace(options=SQUARED),
-    "min_max": GAMES["dense"]._replace(options={"g_loss": gan.g_loss_min_max}),
+    "min_max": GAMES["dense"]._replace(options={"g_loss": gan.g_loss_saturating}),
 }
 
 
@@ -183,13 +186,13 @@ def states_of(networks):
 
 def by_hand(game):
     """A step in jax.grad and optax: a function of both networks' states and of what
-    either optimizer remembers, and these two. It returns metrics and the two anew."""
+    either optimizer remembers, and these two. It returns metrics and the two again."""
     networks = game.objects()[:2]
     graphs = [nnx.split(network, nnx.Param, ...)[0] for network in networks]
     x, *y = (jnp.asarray(a) for a in (game.batch() if game.told else [game.batch()]))
-    wrong, z = [1 - label for label in y], same_seeds(KEY, (ROWS, networks[0].latent))
+    wrong, z = [1 - label for label in y], same_latents(KEY, (ROWS, networks[0].latent))
     of_d, of_g = costs(game.options)
-    share = game.options.get("mismatched", 0)
+    share = game.options.get("mismatch_weight", 0)
 
     def merged(i, *state):
         return nnx.clone(nnx.merge(graphs[i], *state))  # whose numbers may move here
@@ -220,9 +223,9 @@ def by_hand(game):
         g = optax.apply_updates(g, updates)
         metrics = {f"p_{k}": (1 / (1 + jnp.exp(-a))).mean() for k, a in on.items()}
         metrics |= {"d_loss": d_loss, "g_loss": g_loss, "before": of_g(on["fake"])}
-        metrics["real_right"] = (on["real"] > 0).mean()
-        metrics["fake_right"] = (on["fake"] < 0).mean()
-        for name, grads in (("d_norm", d_grads), ("g_norm", g_grads)):
+        metrics["d_accuracy_real"] = (on["real"] > 0).mean()
+        metrics["d_accuracy_fake"] = (on["fake"] < 0).mean()
+        for name, grads in (("d_grad_norm", d_grads), ("g_grad_norm", g_grads)):
             squares = [(a**2).sum() for a in jax.tree.leaves(grads)]
             metrics[name] = jnp.sqrt(sum(squares))
         return metrics, ((g, g_rest), (d, d_rest)), (g_memory, d_memory)
@@ -231,8 +234,8 @@ def by_hand(game):
     return jax.jit(step), states, tuple(SGD.init(params) for params, _ in states)
 
 
-TWINS = [("p_real", "p_fake"), ("d_norm", "g_norm"), ("d_loss", "g_loss")]
-TWINS += [("real_right", "fake_right"), ("g_loss", "before")]
+TWINS = [("p_real", "p_fake"), ("d_grad_norm", "g_grad_norm"), ("d_loss", "g_loss")]
+TWINS += [("d_accuracy_real", "d_accuracy_fake"), ("g_loss", "before")]
 
 
 @of(CASES)
@@ -327,7 +330,7 @@ def test_an_average_is_a_running_mean_of_weights_and_statistics(game):
     game.play(objects)
     now = numbers(objects[0])
     for _ in range(2):
-        gan.average(mean, objects[0], decay=0.9)
+        update_ema(mean, objects[0], decay=0.9)
     wanted = jax.tree.map(lambda a, b: 0.81 * a + 0.19 * b, old, now)
     assert_close(nnx.state(mean), wanted)
     assert not unmoved(old, nnx.state(mean)), "the statistics stand still"
@@ -343,9 +346,10 @@ def keys_of_a_step(game):
     generator, discriminator, *optimizers = game.objects()
 
     def dropout(whose):
-        def note(x, *, deterministic=False, rngs):
-            if not deterministic:
-                seen[whose].append(jax.random.key_data(rngs))
+        def note(x, *, rngs):
+            if rngs is not None:
+                key = rngs.dropout() if isinstance(rngs, nnx.Rngs) else rngs
+                seen[whose].append(jax.random.key_data(key))
             return x
 
         return note
@@ -358,7 +362,7 @@ def keys_of_a_step(game):
         seen["wrong labels"].append(jax.random.key_data(key))
         return (y + 1) % classes
 
-    generator.draw = draw
+    generator.prior = draw
     discriminator.dropout = nnx.static(dropout("D's dropout"))
     if hasattr(generator, "dropout"):
         generator.dropout = nnx.static(dropout("G's dropout"))
@@ -379,7 +383,7 @@ def test_all_that_a_step_draws_has_a_key_of_its_own(game):
     """Each pass of D too; but G makes the fakes of both steps with one dropout."""
     keys = keys_of_a_step(game)
     keys, others = (jax.device_get(keys(jax.random.key(i))) for i in range(2))
-    share = "mismatched" in game.options
+    share = "mismatch_weight" in game.options
     assert ("wrong labels" in keys) == share and len(keys["z"]) == 1
     passes = 4 if share else 3
     many = len(keys["D's dropout"])
@@ -420,7 +424,7 @@ def sample(game, generator, n, key):
 @of(GAMES)
 def test_shapes_and_ranges_all_the_way(game):
     generator, discriminator, *_ = game.objects()
-    generator.draw = jax.random.normal
+    generator.prior = jax.random.normal
     x, y = game.batch() if game.told else (game.batch(), None)
     fakes = sample(game, generator, ROWS, KEY)
     assert fakes.shape == (ROWS, *game.shape) and fakes.dtype == jnp.float32
@@ -428,9 +432,9 @@ def test_shapes_and_ranges_all_the_way(game):
         assert -1 <= fakes.min() < 0 < fakes.max() <= 1
     assert same(fakes, sample(game, generator, ROWS, KEY))
     assert not same(fakes, sample(game, generator, ROWS, jax.random.key(1)))
-    z = gan.noise(generator, ROWS, KEY)
+    z = gan.sample_latent(generator, ROWS, KEY)
     assert same(fakes, game.chapter.generate(generator, z, *labels_of(game)))
-    p = game.chapter.belief(discriminator, x, *labels_of(game))
+    p = game.chapter.p_real(discriminator, x, *labels_of(game))
     assert p.shape == (ROWS,) and p.dtype == jnp.float32
     assert 0 < p.min() and p.max() < 1
     if game.told:
@@ -452,12 +456,12 @@ def trained(game):
 
 @of(GAMES)
 def test_looking_uses_running_statistics_and_moves_nothing(game):
-    """A picture or a belief does not depend on its neighbours in the batch."""
+    """A picture or a probability does not depend on its neighbours in the batch."""
     networks = trained(game)
     before = numbers(networks)
     x = game.batch()[0] if game.told else game.batch()
-    z = np.asarray(same_seeds(KEY, (ROWS, networks[0].latent)))
-    looks = game.chapter.generate, game.chapter.belief
+    z = np.asarray(same_latents(KEY, (ROWS, networks[0].latent)))
+    looks = game.chapter.generate, game.chapter.p_real
     for look, network, rows in zip(looks, networks, (z, x), strict=True):
         given = [rows, *labels_of(game)]
         together = look(network, *given)
@@ -470,7 +474,7 @@ def test_looking_uses_running_statistics_and_moves_nothing(game):
             modes = dict(use_running_average=False, deterministic=True)
             view = nnx.view(nnx.clone(network), **modes, raise_if_not_found=False)
             as_trained = at_once(view, *given)
-            if look is game.chapter.belief:
+            if look is game.chapter.p_real:
                 as_trained = nnx.sigmoid(as_trained)
             assert jnp.abs(as_trained - together).max() > 1e-3, "looked as in training"
             nnx.update(network, jax.tree.map(lambda a: a + 1, statistics))
@@ -486,11 +490,11 @@ def test_looking_uses_running_statistics_and_moves_nothing(game):
 @of(GAMES, "dense", "cgan_dense")
 def test_many_rows_go_in_chunks_and_come_back_in_order(game):
     n = 2000 + ROWS  # 1,000 at a time
-    generator, discriminator = map(looking.still, game.objects()[:2])
+    generator, discriminator = map(inference.eval_view, game.objects()[:2])
     z, labels = jax.random.normal(KEY, (n, generator.latent)), labels_of(game, n)
     fakes = game.chapter.generate(generator, z, *labels)
     np.testing.assert_allclose(fakes, at_once(generator, z, *labels), atol=1e-5)
-    p = game.chapter.belief(discriminator, fakes, *labels)
+    p = game.chapter.p_real(discriminator, fakes, *labels)
     wanted = nnx.sigmoid(at_once(discriminator, fakes, *labels))
     np.testing.assert_allclose(p, wanted, rtol=1e-5)
 
@@ -507,4 +511,4 @@ def test_a_discriminator_refuses_pictures_of_another_side(game):
     wanted = rf"looks at pictures \(B, {game.shape[0]}, {game.shape[1]}, 1\)"
     for other in (x[:, :-1, :-1], x.reshape(ROWS, -1, 2, 1), np.tile(x, 3)):
         with pytest.raises(ValueError, match=wanted):
-            game.chapter.belief(discriminator, other, *labels_of(game))
+            game.chapter.p_real(discriminator, other, *labels_of(game))

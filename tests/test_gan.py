@@ -15,13 +15,13 @@ from helpers import ADAM, KEY, as_it_is, numbers, quickly, same, with_optimizers
 from gencourse import data, gan
 from gencourse.train import fit
 
-SQUARED = dict(d_loss=gan.d_squared_error, g_loss=gan.g_squared_error)
+SQUARED = dict(d_loss=gan.d_loss_squared, g_loss=gan.g_loss_squared)
 
 
-def in_the_plane(draw=jax.random.normal, hidden=(32,)):
+def in_the_plane(prior=jax.random.normal, hidden=(32,)):
     rngs = nnx.Rngs(0)
     options = dict(hidden=hidden, shape=(2,), norm=False, rngs=rngs)
-    generator = gan.Generator(3, last=as_it_is, draw=draw, **options)
+    generator = gan.Generator(3, output_activation=as_it_is, prior=prior, **options)
     return generator, gan.Discriminator(**options)
 
 
@@ -56,15 +56,15 @@ def test_each_loss_is_what_it_says_of_probabilities():
     real, fake = jnp.float32(real), jnp.float32(fake)
     wanted = {
         gan.d_loss: (-np.log(p_real), -np.log(1 - p_fake)),
-        gan.d_squared_error: ((p_real - 1) ** 2, p_fake**2),
+        gan.d_loss_squared: ((p_real - 1) ** 2, p_fake**2),
     }
     for loss, terms in wanted.items():
         means = [term.mean() for term in terms]
         np.testing.assert_allclose(loss(real, fake), means, rtol=1e-5)
     wanted = {
         gan.g_loss: -np.log(p_fake),
-        gan.g_loss_min_max: np.log(1 - p_fake),
-        gan.g_squared_error: (p_fake - 1) ** 2,
+        gan.g_loss_saturating: np.log(1 - p_fake),
+        gan.g_loss_squared: (p_fake - 1) ** 2,
     }
     for loss, term in wanted.items():
         np.testing.assert_allclose(loss(fake), term.mean(), rtol=1e-5)
@@ -75,9 +75,9 @@ def test_where_d_cannot_tell_it_pays_ln_2_or_a_quarter_each():
     ln2 = np.log(2)
     np.testing.assert_allclose(gan.d_loss(none, none), [ln2, ln2], rtol=1e-6)
     np.testing.assert_allclose(gan.g_loss(none), ln2, rtol=1e-6)
-    np.testing.assert_allclose(gan.g_loss_min_max(none), -ln2, rtol=1e-6)
-    np.testing.assert_allclose(gan.d_squared_error(none, none), [0.25, 0.25])
-    np.testing.assert_allclose(gan.g_squared_error(none), 0.25)
+    np.testing.assert_allclose(gan.g_loss_saturating(none), -ln2, rtol=1e-6)
+    np.testing.assert_allclose(gan.d_loss_squared(none, none), [0.25, 0.25])
+    np.testing.assert_allclose(gan.g_loss_squared(none), 0.25)
 
 
 def slope(loss, logit):
@@ -101,10 +101,10 @@ def on_fake(a):
         (on_real, (100, -1), (0, 0)),
         (on_fake, (0, 0), (100, 1)),
         (gan.g_loss, (100, -1), (0, 0)),
-        (gan.g_loss_min_max, (0, 0), (-100, -1)),
-        (gan.g_squared_error, (1, 0), (0, 0)),
-        (lambda a: gan.d_squared_error(a, BAD)[0], (1, 0), (0, 0)),
-        (lambda a: gan.d_squared_error(GOOD, a)[1], (0, 0), (1, 0)),
+        (gan.g_loss_saturating, (0, 0), (-100, -1)),
+        (gan.g_loss_squared, (1, 0), (0, 0)),
+        (lambda a: gan.d_loss_squared(a, BAD)[0], (1, 0), (0, 0)),
+        (lambda a: gan.d_loss_squared(GOOD, a)[1], (0, 0), (1, 0)),
     ],
     ids=["real", "fake", "g", "min-max", "g squared", "real squared", "fake squared"],
 )
@@ -119,12 +119,12 @@ def test_only_the_non_saturating_loss_is_steep_where_g_is_bad():
     for logit in (-6.0, -1.0, 0.5, 6.0):
         p = 1 / (1 + np.exp(-logit))
         np.testing.assert_allclose(slope(gan.g_loss, logit), p - 1, rtol=1e-4)
-        np.testing.assert_allclose(slope(gan.g_loss_min_max, logit), -p, rtol=1e-4)
+        np.testing.assert_allclose(slope(gan.g_loss_saturating, logit), -p, rtol=1e-4)
         squared = -2 * p * (1 - p) ** 2
-        np.testing.assert_allclose(slope(gan.g_squared_error, logit), squared, 1e-4)
+        np.testing.assert_allclose(slope(gan.g_loss_squared, logit), squared, 1e-4)
     assert slope(gan.g_loss, -6) < -0.99
-    assert -0.003 < slope(gan.g_loss_min_max, -6) < 0
-    assert -0.005 < slope(gan.g_squared_error, -6) < 0
+    assert -0.003 < slope(gan.g_loss_saturating, -6) < 0
+    assert -0.005 < slope(gan.g_loss_squared, -6) < 0
 
 
 # --- the step -------------------------------------------------------------------
@@ -140,11 +140,11 @@ def test_d_s_own_dropout_works_where_a_key_is_given_and_nowhere_else(points):
     np.testing.assert_array_equal(none(points, KEY), none(points))
     one, other = half(points, KEY), half(points, jax.random.key(1))
     assert (one != other).all() and (one != half(points)).all()
-    np.testing.assert_array_equal(gan.belief(half, points), gan.belief(none, points))
+    np.testing.assert_array_equal(gan.p_real(half, points), gan.p_real(none, points))
 
     # Ones all the way, but where something is left out: two layers of 64, so the
     # logit's mean stays and its variance is (1/64 + 1) (1/64 + 1) - 1 of its square.
-    for dense in (*half.hidden, half.verdict):
+    for dense in (*half.hidden, half.logit):
         dense.kernel[...] = jnp.full_like(dense.kernel[...], 1 / dense.in_features)
     logits = half(jnp.ones((4000, 2)), KEY)
     np.testing.assert_allclose(logits.mean(), 1, atol=0.02)
@@ -161,7 +161,9 @@ def train(networks, rates, points, steps):
 def test_d_alone_learns_to_tell_and_g_alone_to_deceive(points):
     networks = in_the_plane()
     history = train(networks, (0, 1e-2), points, 300)
-    assert history["real_right"][-1] > 0.95 and history["fake_right"][-1] > 0.95
+    assert (
+        history["d_accuracy_real"][-1] > 0.95 and history["d_accuracy_fake"][-1] > 0.95
+    )
     assert history["p_real"][-1] > 0.9 > 0.1 > history["p_fake"][-1]
     assert history["d_loss"][-1] < 0.2 < history["d_loss"][0]
     history = train(networks, (1e-2, 0), points, 400)
@@ -214,9 +216,9 @@ def test_the_fakes_are_made_once():
 # --- using it -------------------------------------------------------------------
 
 
-def test_seeds_come_from_where_g_draws_them():
+def test_latents_come_from_g_s_prior():
     generator, _ = in_the_plane(jax.random.uniform)
-    z = gan.noise(generator, 4000, KEY)
+    z = gan.sample_latent(generator, 4000, KEY)
     assert z.shape == (4000, 3) and 0 <= z.min() and z.max() <= 1
     np.testing.assert_allclose(z.mean(0), [0.5] * 3, atol=0.03)
 
@@ -226,7 +228,7 @@ def test_both_networks_by_hand(norm):
     """Dense, activation, LayerNorm where asked for; G's last function is as given."""
     rngs = nnx.Rngs(0)
     options = dict(hidden=(4,), shape=(2,), activation=jnp.sin, norm=norm, rngs=rngs)
-    generator = gan.Generator(3, last=nnx.sigmoid, **options)
+    generator = gan.Generator(3, output_activation=nnx.sigmoid, **options)
     discriminator = gan.Discriminator(**options)
 
     def hidden(x, dense):
@@ -238,7 +240,7 @@ def test_both_networks_by_hand(norm):
     wanted = nnx.sigmoid(hidden(z, generator.hidden[0]) @ generator.out.kernel[...])
     np.testing.assert_allclose(generator(z), wanted, rtol=1e-3)
     inside = hidden(z[:, :2], discriminator.hidden[0])
-    wanted = (inside @ discriminator.verdict.kernel[...])[:, 0]
+    wanted = (inside @ discriminator.logit.kernel[...])[:, 0]
     np.testing.assert_allclose(discriminator(z[:, :2]), wanted, rtol=1e-3, atol=1e-5)
     assert len(generator.norms) == len(discriminator.norms) == norm
 
@@ -270,7 +272,7 @@ def test_bad_pictures_are_refused(pictures, change, message):
     for use in (
         lambda: gan.check(bad),
         # white pictures may be asked about: a collapsed G draws such
-        lambda: gan.check(bad) if "tanh" in message else gan.belief(objects[1], bad),
+        lambda: gan.check(bad) if "tanh" in message else gan.p_real(objects[1], bad),
         lambda: fit(gan.train_step, objects, bad, batch_size=20, steps=2, key=KEY),
         lambda: fit(
             functools.partial(gan.train_step, **SQUARED),
@@ -314,13 +316,13 @@ def test_a_step_by_hand_refuses_other_shapes_and_labels(pictures):
     assert same(before, numbers(objects))
 
 
-def test_bad_seeds_and_numbers_are_refused():
+def test_bad_latents_and_numbers_are_refused():
     generator, _ = of_pictures()
     for z in (np.zeros((4, 3)), np.zeros(5), np.zeros((0, 5)), np.zeros((1, 5, 1))):
-        with pytest.raises(ValueError, match=r"seeds have shape \(N, 5\)"):
+        with pytest.raises(ValueError, match=r"latent vectors have shape \(N, 5\)"):
             gan.generate(generator, z)
     for bad in (np.nan, np.inf):
-        with pytest.raises(ValueError, match="among the seeds"):
+        with pytest.raises(ValueError, match="in the latent vectors"):
             gan.generate(generator, np.full((2, 5), bad))
     for n in (0, -1, 2.0, None):
         with pytest.raises(ValueError, match="whole number"):

@@ -171,7 +171,7 @@ def test_addresses_of_the_course_are_those_of_pyproject():
         r"colab\.research\.google\.com/github/([\w.-]+/[\w.-]+)/blob/main/([\w./-]+)",
         r"github\.com/([\w.-]+/gencourse)\b()",
     ]
-    for path in [ROOT / "README.md", *ALL]:
+    for path in [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ALL]:
         if not path.exists():
             continue
         for pattern in patterns:
@@ -192,7 +192,7 @@ READING = {
 
 def test_the_instructors_plan_is_that_of_the_notebooks():
     row = r"^\| (\d) \|.*?\| (\d+) min \| (\d+) min \| (\d+) \| (\d+): (.*) \|$"
-    plan = re.findall(row, text("README.md"), re.MULTILINE)
+    plan = re.findall(row, text("docs/teaching.md"), re.MULTILINE)
     assert [row[0] for row in plan] == list("12345")
     assert sum(int(row[4]) for row in plan) + 20 == 10 * 60
     for chapter, reading, exercises, points, _, done in plan:
@@ -330,3 +330,13 @@ def test_the_wheel_holds_the_data_and_the_licences(tmp_path):
     data = list((ROOT / "gencourse/data/embedded").glob("LICENSE-*"))
     assert all(f"{info}/gencourse/data/embedded/{p.name}" in inside for p in data)
     print(json.dumps({"wheel": wheel.stat().st_size}))
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_the_output_after_a_prediction_is_folded(path):
+    cells = notebooks.read(path).cells
+    for cell, *after in (cells[i:] for i in range(len(cells))):
+        if cell.cell_type == "markdown" and "**Predict" in cell.source:
+            for code in [c for c in after if c.cell_type == "code"][:1]:
+                hidden = code.metadata.get("jupyter", {}).get("outputs_hidden")
+                assert hidden, f"the output of {code.id} gives the answer away"

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from gencourse import autoencoder, initializers, layers
+from gencourse import autoencoder, layers
+from gencourse.layers import initializers
 
 IN_HASTE = False  # these are about bits
 

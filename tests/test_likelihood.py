@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 from scipy import stats
 
-from gencourse.metrics.likelihood import log_likelihood
+from gencourse.metrics.likelihood import importance_weighted_bound
 
 NOISE = 0.5  # deviation of x about its mean, given z
 
@@ -28,7 +28,7 @@ def exact(model, x):
     return stats.multivariate_normal(b, W @ W.T + NOISE**2 * np.eye(5)).logpdf(x)
 
 
-def log_weight(model, x, key):
+def log_importance_weight(model, x, key):
     W, b = model.W[...], model.b[...]
     precision = jnp.eye(2) + W.T @ W / NOISE**2
     covariance = jnp.linalg.inv(precision)
@@ -52,7 +52,9 @@ def pictures(model, n=30):
 def test_with_the_true_posterior_one_sample_is_exact():
     model = LinearGaussian(0.0, 1.0)
     x = pictures(model)
-    bound = log_likelihood(log_weight, model, x, jax.random.key(0), samples=1)
+    bound = importance_weighted_bound(
+        log_importance_weight, model, x, jax.random.key(0), samples=1
+    )
     np.testing.assert_allclose(bound, exact(model, x), rtol=1e-4)
 
 
@@ -61,7 +63,9 @@ def test_with_a_wrong_posterior_the_bound_rises_to_the_truth_and_not_above():
     x = pictures(model)
     truth = exact(model, x).mean()
     means = [
-        log_likelihood(log_weight, model, x, jax.random.key(0), samples=k).mean()
+        importance_weighted_bound(
+            log_importance_weight, model, x, jax.random.key(0), samples=k
+        ).mean()
         for k in (1, 10, 4000)
     ]
     assert means[0] < means[1] - 0.2 < means[2] - 0.2
@@ -73,11 +77,17 @@ def test_chunks_of_rows_and_samples_change_nothing_but_chance():
     model = LinearGaussian(0.1, 1.2)
     x = pictures(model)
     key = jax.random.key(0)
-    whole = log_likelihood(log_weight, model, x, key, samples=2000, at_once=2000)
-    parts = log_likelihood(log_weight, model, x, key, samples=2000, rows=7, at_once=300)
+    whole = importance_weighted_bound(
+        log_importance_weight, model, x, key, samples=2000, at_once=2000
+    )
+    parts = importance_weighted_bound(
+        log_importance_weight, model, x, key, samples=2000, rows=7, at_once=300
+    )
     assert parts.shape == (30,)
     np.testing.assert_allclose(parts, whole, atol=0.15)
-    again = log_likelihood(log_weight, model, x, key, samples=2000, rows=7, at_once=300)
+    again = importance_weighted_bound(
+        log_importance_weight, model, x, key, samples=2000, rows=7, at_once=300
+    )
     np.testing.assert_array_equal(parts, again)
 
 
@@ -85,9 +95,11 @@ def test_what_cannot_be_is_refused():
     model = LinearGaussian(0.0, 1.0)
     x, key = pictures(model), jax.random.key(0)
     with pytest.raises(ValueError, match="1 or more"):
-        log_likelihood(log_weight, model, x, key, samples=0)
+        importance_weighted_bound(log_importance_weight, model, x, key, samples=0)
     with pytest.raises(ValueError, match="0 rows"):
-        log_likelihood(log_weight, model, x[:0], key)
+        importance_weighted_bound(log_importance_weight, model, x[:0], key)
     x[12] = np.nan
     with pytest.raises(FloatingPointError, match="row 12"):
-        log_likelihood(log_weight, model, x, key, samples=3, rows=8)
+        importance_weighted_bound(
+            log_importance_weight, model, x, key, samples=3, rows=8
+        )

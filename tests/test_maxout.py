@@ -12,7 +12,7 @@ import pytest
 from flax import nnx
 from helpers import KEY
 
-from gencourse import cgan, maxout
+from gencourse import cgan, cgan_maxout
 
 SHAPE = (4, 4, 1)
 
@@ -24,7 +24,7 @@ def networks():
 @functools.cache
 def _networks():
     options = dict(shape=SHAPE, classes=3, rngs=nnx.Rngs(0))
-    return maxout.Generator(**options), maxout.Discriminator(**options)
+    return cgan_maxout.Generator(**options), cgan_maxout.Discriminator(**options)
 
 
 @nnx.jit
@@ -39,7 +39,7 @@ def batch():
 
 
 def test_a_maxout_unit_is_the_greatest_of_its_pieces():
-    layer = maxout.Maxout(1, 2, pieces=2, rngs=nnx.Rngs(0))
+    layer = cgan_maxout.Maxout(1, 2, pieces=2, rngs=nnx.Rngs(0))
     layer.dense.kernel[...] = jnp.array([[1.0, -1.0, 2.0, 0.0]])  # |x| and relu(2 x)
     x = jnp.array([[-3.0], [0.0], [2.0]])
     np.testing.assert_allclose(layer(x), [[3, 0], [0, 0], [2, 4]])
@@ -47,29 +47,29 @@ def test_a_maxout_unit_is_the_greatest_of_its_pieces():
 
 def by_default():
     """Shapes alone."""
-    makes = maxout.Generator, maxout.Discriminator
+    makes = cgan_maxout.Generator, cgan_maxout.Discriminator
     return [jax.eval_shape(lambda make=make: make(rngs=nnx.Rngs(0))) for make in makes]
 
 
 def test_the_sizes_are_the_paper_s():
     g, d = by_default()
-    assert g.of_seed.kernel.shape == (100, 200)
-    assert g.of_label.kernel.shape == (10, 1000)
+    assert g.from_z.kernel.shape == (100, 200)
+    assert g.from_label.kernel.shape == (10, 1000)
     assert g.joint.kernel.shape == (1200, 1200) and g.out.kernel.shape == (1200, 784)
-    pieces = [(m.out, m.pieces) for m in (d.of_pixels, d.of_label, d.joint)]
+    pieces = [(m.out, m.pieces) for m in (d.from_pixels, d.from_label, d.joint)]
     assert pieces == [(240, 5), (50, 5), (240, 4)]
-    z = g.draw(KEY, (1000, 100))
+    z = g.prior(KEY, (1000, 100))
     assert 0 <= z.min() and z.max() <= 1 and abs(z.mean() - 0.5) < 0.01
 
 
 def test_at_first_d_is_in_doubt_and_g_listens(batch):
     generator, discriminator = networks()
-    p = cgan.belief(discriminator, *batch)
+    p = cgan.p_real(discriminator, *batch)
     np.testing.assert_allclose(p, 0.5, atol=0.01)
     asked = np.array([0, 1, 2])
     pictures = cgan.sample(generator, asked, KEY)
     assert pictures.shape == (3, *SHAPE) and np.abs(pictures).max() <= 1
-    z = generator.draw(KEY, (3, 100))
+    z = generator.prior(KEY, (3, 100))
     moved = cgan.generate(generator, z, asked) - cgan.generate(
         generator, z, asked[::-1]
     )
@@ -81,7 +81,7 @@ def test_at_first_d_is_in_doubt_and_g_listens(batch):
 def test_both_leave_units_out_where_a_key_is_given(batch):
     x, y = map(jnp.asarray, batch)
     generator, discriminator = networks()
-    z = generator.draw(KEY, (12, 100))
+    z = generator.prior(KEY, (12, 100))
     for network, given in ((generator, z), (discriminator, x)):
         still = call(network, given, y)
         np.testing.assert_array_equal(still, call(network, given, y))
@@ -91,7 +91,7 @@ def test_both_leave_units_out_where_a_key_is_given(batch):
 
 def test_the_schedules_are_the_paper_s_in_fewer_steps():
     """Rate 0.1 / 1.00004^288,000 would be 1e-6; momentum goes from 0.5 to 0.7."""
-    rule = maxout.sgd(1000)
+    rule = cgan_maxout.sgd(1000)
     state, update = rule.init(jnp.zeros(1)), jax.jit(rule.update)
     rates, momenta = [], []
     for _ in range(1001):
@@ -113,24 +113,24 @@ def test_bad_labels_are_refused(batch):
 
 def test_the_networks_by_hand():
     generator, discriminator = networks()
-    z, y = generator.draw(KEY, (6, 100)), jnp.resize(jnp.arange(3), 6)
+    z, y = generator.prior(KEY, (6, 100)), jnp.resize(jnp.arange(3), 6)
     told = jnp.eye(3)[y]
-    x = [nnx.relu(generator.of_seed(z)), nnx.relu(generator.of_label(told))]
+    x = [nnx.relu(generator.from_z(z)), nnx.relu(generator.from_label(told))]
     x = nnx.relu(generator.joint(jnp.concatenate(x, axis=1)))
     x = nnx.sigmoid(generator.out(x))  # in [0, 1], as D is to see it
     drawn = generator(z, y)
     np.testing.assert_allclose(drawn, 2 * x.reshape(6, *SHAPE) - 1, atol=1e-5)
-    x = [discriminator.of_pixels(x), discriminator.of_label(told)]
+    x = [discriminator.from_pixels(x), discriminator.from_label(told)]
     x = discriminator.joint(jnp.concatenate(x, axis=1))
-    wanted = discriminator.verdict(x)[:, 0]
+    wanted = discriminator.logit(x)[:, 0]
     np.testing.assert_allclose(discriminator(drawn, y), wanted, atol=1e-6)
 
 
 def test_where_the_paper_s_weights_begin():
     generator, discriminator = networks()
-    of_g = generator.of_seed, generator.of_label, generator.joint, generator.out
-    maxouts = discriminator.of_pixels, discriminator.of_label, discriminator.joint
-    of_d = *(m.dense for m in maxouts), discriminator.verdict
+    of_g = generator.from_z, generator.from_label, generator.joint, generator.out
+    maxouts = discriminator.from_pixels, discriminator.from_label, discriminator.joint
+    of_d = *(m.dense for m in maxouts), discriminator.logit
     for layers, bound in ((of_g, 0.05), (of_d, 0.005)):
         for layer in layers:
             size = np.abs(layer.kernel[...])
@@ -141,7 +141,7 @@ def test_where_the_paper_s_weights_begin():
 
 
 def test_the_optimizer_moves_by_the_paper_s_rule():
-    rule, velocity = maxout.sgd(10), 0.0
+    rule, velocity = cgan_maxout.sgd(10), 0.0
     state = rule.init(jnp.zeros(()))
     for t in range(10):
         update, state = rule.update(jnp.ones(()), state)
@@ -150,4 +150,4 @@ def test_the_optimizer_moves_by_the_paper_s_rule():
         np.testing.assert_allclose(update, -rate * velocity, rtol=1e-3)
     for steps in (0, -5, 2.5):
         with pytest.raises(ValueError, match="1 or more"):
-            maxout.sgd(steps)
+            cgan_maxout.sgd(steps)

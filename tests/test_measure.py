@@ -1,11 +1,12 @@
-"""results/measure.py: which figures it keeps, and which it measures anew."""
+"""experiments/measure.py: which figures it keeps, and which it measures again."""
 
 import json
 import sys
 
 import pytest
 
-from results import measure
+from experiments import measure
+from experiments.registry import Experiment
 from tools import notebooks
 
 
@@ -15,7 +16,7 @@ def test_each_figure_has_a_command_that_measures_it():
         name = entry["experiment"]
         assert name in measure.EXPERIMENTS, f"{key}: nobody measures it"
         assert not measure.other_recipe(name, entry), f"{key}: by another recipe"
-        assert set(entry["seeds"]) <= set(measure.EXPERIMENTS[name][1]), key
+        assert set(entry["seeds"]) <= set(measure.EXPERIMENTS[name].seeds), key
     entry = notebooks.results()["gan.mnist.frechet"]
     for field in ("how", "data", "budget", "experiment"):
         other = entry | {field: "another"}
@@ -32,7 +33,7 @@ def test_a_figure_of_another_recipe_is_measured_anew(tmp_path, monkeypatch, caps
         def run(seed, args):
             return {f"small.{key}": value + seed for key, value in figures.items()}
 
-        recipe = run, [0, 1], "full", "some data", how
+        recipe = Experiment(run, "some data", how, (0, 1), "full")
         monkeypatch.setitem(measure.EXPERIMENTS, name, recipe)
 
     def main(*arguments):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gencourse import memory
+from gencourse.system import malloc
 
 
 def glibc():
@@ -19,15 +19,15 @@ def glibc():
 
 pytestmark = pytest.mark.skipif(not glibc(), reason="acts on Linux with glibc alone")
 
-KEEP = "from gencourse import memory; print(memory.keep())"
+KEEP = "from gencourse.system import malloc; print(malloc.retain_freed_memory())"
 
 # Computations of some 110 MB, which end as a training step's working memory does; one
 # block is so large that only the main heap keeps it. A step now and then takes a part
 # of the heap that none has touched before: so the median.
 PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 FAULTS = """
-from gencourse import memory
-kept = memory.keep()
+from gencourse.system import malloc
+kept = malloc.retain_freed_memory()
 import resource, statistics, jax, jax.numpy as jnp
 x, large = jnp.ones((1200, 1200)), jnp.ones(20_000_000)
 f = jax.jit(lambda x, y: (jnp.tanh(x) @ x, x @ x.T, jnp.exp(x), x + 1, y + 1))
@@ -68,8 +68,8 @@ def test_it_acts_where_nobody_else_has_decided(environment, kept):
 @pytest.mark.parametrize("platform", ["darwin", "win32", "freebsd14"])
 def test_it_does_nothing_on_other_systems(platform, monkeypatch):
     monkeypatch.setattr(sys, "platform", platform)
-    monkeypatch.setattr(memory.ctypes, "CDLL", None)  # it must not get so far
-    assert memory.keep() is False
+    monkeypatch.setattr(malloc.ctypes, "CDLL", None)  # it must not get so far
+    assert malloc.retain_freed_memory() is False
 
 
 def test_it_does_nothing_with_another_c_library(monkeypatch):
@@ -77,21 +77,25 @@ def test_it_does_nothing_with_another_c_library(monkeypatch):
         raise ValueError("unrecognized configuration name")
 
     monkeypatch.setattr(os, "confstr", confstr)
-    monkeypatch.setattr(memory.ctypes, "CDLL", None)
+    monkeypatch.setattr(malloc.ctypes, "CDLL", None)
     for name in [
         n for n in os.environ if n.startswith(("MALLOC_", "GLIBC_", "GENCOURSE_M"))
     ]:
         monkeypatch.delenv(name)
-    assert memory.keep() is False
+    assert malloc.retain_freed_memory() is False
 
 
-def test_training_takes_it_up_by_itself():
-    code = (
-        "from gencourse import memory\n"
-        "memory.keep = lambda: print('kept')\n"
-        "import gencourse.train\n"
-    )
-    assert run(code) == ["kept"]
+TRAIN = """
+from gencourse.system import malloc
+malloc.retain_freed_memory = lambda: print("retained")
+from tools import faults
+print("imported")
+faults.train(None, 1, progress=False)
+"""
+
+
+def test_training_calls_for_it_and_an_import_does_not():
+    assert run(TRAIN) == ["imported", "retained"]
 
 
 @pytest.mark.skipif(
@@ -100,24 +104,24 @@ def test_training_takes_it_up_by_itself():
 def test_the_next_step_finds_the_memory_of_the_last():
     kept, few = run(FAULTS)
     # Left to itself the library learns, in some runs and not in others.
-    anew, many = run(FAULTS, MALLOC_MMAP_THRESHOLD_=str(2**17))
-    assert (kept, anew) == ("True", "False")
+    again, many = run(FAULTS, MALLOC_MMAP_THRESHOLD_=str(2**17))
+    assert (kept, again) == ("True", "False")
     assert int(many) > 20_000, (
-        "this work asks the system for nothing anew: take another"
+        "this work asks the system for nothing again: take another"
     )
     assert 5 * int(few) <= int(many)
     print(f"page faults a step: {few} with it, {many} without")
 
 
 RELEASE = """
-from gencourse import memory
-memory.keep()
+from gencourse.system import malloc
+malloc.retain_freed_memory()
 import numpy as np
 some, last = [np.ones(1_000_000) for _ in range(50)], np.ones(1000)
-grown = memory._resident()
+grown = malloc._resident()
 del some
-kept = memory._resident() > grown - 10e6
-print(kept, memory.release(), memory._resident() < grown - 350e6, memory.release())
+kept = malloc._resident() > grown - 10e6
+print(kept, malloc.release(), malloc._resident() < grown - 350e6, malloc.release())
 """
 
 

@@ -34,7 +34,7 @@ def test_the_start_of_a_notebook_says_what_it_runs_on(capsys, monkeypatch, tmp_p
     (tmp_path / "results").mkdir()
     monkeypatch.chdir(tmp_path / "chapters")
     monkeypatch.setenv("GENCOURSE_BUDGET", "laptop")
-    notebook.begin("chapters.01_x")
+    notebook.setup("chapters.01_x")
     assert "not measured" in capsys.readouterr().out
     for minutes, said in (
         (3.7, "about 4 minutes"),
@@ -45,7 +45,7 @@ def test_the_start_of_a_notebook_says_what_it_runs_on(capsys, monkeypatch, tmp_p
         (tmp_path / "results" / "results.json").write_text(
             json.dumps({"chapters.01_x.laptop.minutes": entry})
         )
-        notebook.begin("chapters.01_x")
+        notebook.setup("chapters.01_x")
         out = capsys.readouterr().out
         assert said in out and "measured on cpu, 2 cores" in out and "jax 0." in out
 
@@ -63,7 +63,7 @@ def test_the_start_of_a_notebook_says_what_memory_it_takes(
         for what, mean in measured.items()
     }
     (tmp_path / "results" / "results.json").write_text(json.dumps(entries))
-    notebook.begin("chapters.01_x")
+    notebook.setup("chapters.01_x")
     said = "about 3 minutes, memory 1.2 GB, measured on cpu, 2 cores"
     assert said in capsys.readouterr().out
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import special, stats
 
 from gencourse.metrics import parzen
-from gencourse.metrics.parzen import choose_bandwidth, log_likelihood
+from gencourse.metrics.parzen import choose_bandwidth, parzen_log_likelihood
 
 
 def by_hand(x, samples, bandwidth):
@@ -23,7 +23,7 @@ def test_against_the_sum_written_out(bandwidth):
     x = rng.random((7, 28, 28, 1), np.float32)
     x[0] = samples[3]
     x[1] = np.clip(samples[4] + 0.01 * rng.normal(size=(28, 28, 1)), 0, 1)
-    found = log_likelihood(x, samples, bandwidth)
+    found = parzen_log_likelihood(x, samples, bandwidth)
     assert found.shape == (7,) and found.dtype == np.float64
     flat = by_hand(x.reshape(7, -1), samples.reshape(60, -1), bandwidth)
     np.testing.assert_allclose(found, flat, rtol=1e-9, atol=1e-6)
@@ -32,22 +32,26 @@ def test_against_the_sum_written_out(bandwidth):
 def test_one_sample_is_one_gaussian():
     x, sample = np.array([[0.5, 0.5, 0.5], [0.5, 0.5, 0.1]]), np.full((1, 3), 0.5)
     at_the_middle = -1.5 * np.log(2 * np.pi * 0.1**2)
-    found = log_likelihood(x, sample, 0.1)
+    found = parzen_log_likelihood(x, sample, 0.1)
     np.testing.assert_allclose(found, [at_the_middle, at_the_middle - 0.4**2 / 0.02])
     # A mean over samples, not a sum: copies of a sample change nothing.
-    np.testing.assert_allclose(log_likelihood(x, sample.repeat(5, 0), 0.1), found)
+    np.testing.assert_allclose(
+        parzen_log_likelihood(x, sample.repeat(5, 0), 0.1), found
+    )
 
 
 def test_it_is_a_density():
     grid = np.linspace(0, 1, 2001)[:, None]
-    density = np.exp(log_likelihood(grid, np.array([[0.4], [0.5], [0.62]]), 0.03))
+    density = np.exp(
+        parzen_log_likelihood(grid, np.array([[0.4], [0.5], [0.62]]), 0.03)
+    )
     assert np.trapezoid(density, grid[:, 0]) == pytest.approx(1, abs=1e-6)
 
 
 def test_blocks_of_rows_change_nothing():
     rng = np.random.default_rng(1)
     x, samples = rng.random((2000, 2)), rng.random((5000, 2))  # blocks of 838 rows
-    whole = log_likelihood(x, samples, 0.05)
+    whole = parzen_log_likelihood(x, samples, 0.05)
     some = [0, 837, 838, 1999]
     np.testing.assert_allclose(whole[some], by_hand(x[some], samples, 0.05))
 
@@ -60,7 +64,9 @@ def test_the_width_of_the_data_is_chosen():
     best, means = choose_bandwidth(validation, np.full((3, 50), 0.5), grid)
     assert best == 0.05 and list(means) == sorted(grid)
     for bandwidth, mean in means.items():
-        alone = log_likelihood(validation, np.full((3, 50), 0.5), bandwidth).mean()
+        alone = parzen_log_likelihood(
+            validation, np.full((3, 50), 0.5), bandwidth
+        ).mean()
         assert mean == pytest.approx(alone)
         assert bandwidth == best or mean < means[best]
 
@@ -88,7 +94,7 @@ GOOD = np.full((3, 4), 0.5)
         (np.full(4, 0.5), GOOD, 0.2, "x: pictures"),
         (GOOD, GOOD[:0], 0.2, "samples: pictures"),
         (GOOD.astype(np.uint8), GOOD, 0.2, "x: floats"),
-        (GOOD, GOOD - 1, 0.2, r"samples: floats.*\(fake \+ 1\) / 2"),
+        (GOOD, GOOD - 1, 0.2, r"samples: floats.*data.to_unit\(fake\)"),
         (GOOD * 255, GOOD, 0.2, "x: floats"),
         (GOOD, np.full((3, 4), np.nan), 0.2, "samples: floats"),
         (GOOD, GOOD, 0.0, "above 0"),
@@ -98,7 +104,7 @@ GOOD = np.full((3, 4), 0.5)
 )
 def test_bad_input_is_refused(x, samples, bandwidth, message):
     with pytest.raises(ValueError, match=message):
-        log_likelihood(x, samples, bandwidth)
+        parzen_log_likelihood(x, samples, bandwidth)
 
 
 def test_its_weakness_is_as_stated():
@@ -114,6 +120,6 @@ def test_its_weakness_is_as_stated():
     scores = []
     for samples in (real(200), centres):
         best, _ = choose_bandwidth(validation, samples, grid)
-        scores.append(log_likelihood(test, samples, best).mean())
+        scores.append(parzen_log_likelihood(test, samples, best).mean())
     assert scores[1] > scores[0] + 5
     assert "k-means" in parzen.__doc__

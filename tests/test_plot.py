@@ -30,12 +30,14 @@ PICTURES = {
     "scatter": lambda: plot.scatter(
         POINTS, LABELS, NAMES, "Codes", extra={"x": POINTS}
     ),
-    "plane": lambda: plot.plane(np.tile(GREY, (2, 1, 1, 1))[:16], AXIS, AXIS, "Plane"),
+    "plane": lambda: plot.latent_grid(
+        np.tile(GREY, (2, 1, 1, 1))[:16], AXIS, AXIS, "Plane"
+    ),
     "regions": lambda: plot.regions(
         np.arange(16).reshape(4, 4) % 3, AXIS, AXIS, NAMES, "Areas", points=POINTS
     ),
     "bars": lambda: plot.bars(NAMES, [0.1, 0.5, 0.4], "Bars", x="share", percent=True),
-    "heat": lambda: plot.heat(
+    "heat": lambda: plot.heatmap(
         GREY[0, :4, :, 0], "Heat", x="step", y="output", xs=range(8)
     ),
     "points moving": lambda: plot.moving_points(MOVING, POINTS, "Moving").strip,
@@ -82,7 +84,7 @@ def test_pixels_are_where_they_belong():
 def test_the_plane_has_its_smallest_y_at_the_bottom():
     marks = np.zeros((16, 8, 8, 1), np.float32)
     marks[:4] = 1  # the row of ys[0]
-    shown = plot.plane(marks, AXIS, AXIS, "Plane").axes[0].images[0].get_array()
+    shown = plot.latent_grid(marks, AXIS, AXIS, "Plane").axes[0].images[0].get_array()
     assert shown[-8:].min() == 1 and shown[:-8].max() == 0
 
 
@@ -120,7 +122,7 @@ def test_notes_stand_at_their_points():
 @pytest.mark.parametrize(
     "images, message",
     [
-        (GREY * 2 - 1, r"\(images \+ 1\) / 2"),
+        (GREY * 2 - 1, r"data.to_unit\(images\)"),
         (np.where(GREY > 0.5, np.nan, GREY), "lie in"),
         (GREY[..., 0], "Pictures have shape"),
         (GREY[:0], "N at least 1"),
@@ -162,13 +164,13 @@ def test_points_that_move_are_seen_where_they_are():
 
 def test_a_heat_map_shows_row_0_on_top_and_refuses_a_wrong_axis():
     fields = (AXIS[:, None] + 1) / 2 * [0, 1]
-    picture = plot.heat(fields, "H", x="t", y="i", xs=["a", "b"])
+    picture = plot.heatmap(fields, "H", x="t", y="i", xs=["a", "b"])
     np.testing.assert_allclose(picture.axes[0].images[0].get_array(), fields)
     assert "At b: 0.00, 0.33" in picture.alt
     with pytest.raises(ValueError, match="these in"):
-        plot.heat(fields * 2 - 1, "H", x="t", y="i", xs=["a", "b"])
+        plot.heatmap(fields * 2 - 1, "H", x="t", y="i", xs=["a", "b"])
     with pytest.raises(ValueError, match="one of the xs"):
-        plot.heat(AXIS[:, None], "H", x="t", y="i", xs=["a", "b"])
+        plot.heatmap(AXIS[:, None], "H", x="t", y="i", xs=["a", "b"])
 
 
 def test_a_gif_shows_its_frames_in_order():

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from gencourse import data
-from gencourse.data import preparing, sets
+from gencourse.data import registry, tfds_build
 
-NAMES = [name for name, e in sets.SETS.items() if e.layout in ("idx", "cifar")]
+NAMES = [name for name, e in registry.SETS.items() if e.layout in ("idx", "cifar")]
 FAKE = Path(_data_fake.__file__)
 
 
@@ -46,7 +46,7 @@ def assert_prepared(name, home):
     import tensorflow_datasets as tfds
 
     assert left(home) == [name]
-    entry = sets.SETS[name]
+    entry = registry.SETS[name]
     content = _data_fake.contents(name)
     for split, n in _data_fake.EXAMPLES.items():
         source = tfds.data_source(f"{name}:{entry.version}", split=split, data_dir=home)
@@ -70,7 +70,7 @@ def test_prepare_from_original_files(name, how, tmp_path, capsys):
     below = name if how == "in a folder below" else "."
     _data_fake.write(name, tmp_path / "from" / below, zipped=how == "gzipped")
     folder = data.prepare(name, tmp_path / "from")
-    assert folder == tmp_path / "tfds" / name / sets.SETS[name].version
+    assert folder == tmp_path / "tfds" / name / registry.SETS[name].version
     assert "ready in" in capsys.readouterr().out
     assert_prepared(name, tmp_path / "tfds")
     assert data.prepare(name) == folder
@@ -93,8 +93,8 @@ def test_prepare_from_the_original_archive(tmp_path):
 
 
 def test_a_debian_package_is_found(originals, tmp_path, monkeypatch):
-    entry = sets.SETS["fashion_mnist"]._replace(debian=str(originals))
-    monkeypatch.setitem(sets.SETS, "fashion_mnist", entry)
+    entry = registry.SETS["fashion_mnist"]._replace(debian=str(originals))
+    monkeypatch.setitem(registry.SETS, "fashion_mnist", entry)
     data.prepare("fashion_mnist")
     assert_prepared("fashion_mnist", tmp_path / "tfds")
 
@@ -155,10 +155,10 @@ def test_a_folder_that_is_not_there(tmp_path):
 
 
 def test_a_label_out_of_range_is_refused(originals, tmp_path, monkeypatch):
-    def read(name, paths, read=preparing.originals.read):
+    def read(name, paths, read=tfds_build.raw_files.read):
         return {split: (x, y + 1) for split, (x, y) in read(name, paths).items()}
 
-    monkeypatch.setattr(preparing.originals, "read", read)
+    monkeypatch.setattr(tfds_build.raw_files, "read", read)
     with pytest.raises(data.DataError, match="(?s)could not be prepared.*label"):
         data.prepare("fashion_mnist", originals)
     assert left(tmp_path / "tfds") == []
@@ -166,7 +166,7 @@ def test_a_label_out_of_range_is_refused(originals, tmp_path, monkeypatch):
 
 def test_a_full_disk_is_said_before_the_work(originals, tmp_path, monkeypatch):
     usage = type("Usage", (), {"free": 1000})
-    monkeypatch.setattr(preparing.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(tfds_build.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(data.DataError, match="not enough disk space"):
         data.prepare("fashion_mnist", originals)
     assert not (tmp_path / "tfds").exists()
@@ -177,7 +177,7 @@ def test_a_disk_that_fills_up_leaves_nothing(originals, tmp_path, monkeypatch):
         yield from ()
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(preparing, "_examples", full)
+    monkeypatch.setattr(tfds_build, "_examples", full)
     with pytest.raises(data.DataError, match="No space left on device"):
         data.prepare("fashion_mnist", originals)
     assert left(tmp_path / "tfds") == []
@@ -226,7 +226,7 @@ def test_what_an_earlier_prepare_left_is_swept(originals, tmp_path):
     home = tmp_path / "tfds"
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    host = preparing.socket.gethostname()
+    host = tfds_build.socket.gethostname()
     (home / f".prepare-mnist-{host}-{dead.pid}-abc" / "mnist").mkdir(parents=True)
     ours = home / f".prepare-mnist-{host}-{os.getpid()}-abc"
     ours.mkdir()
@@ -242,12 +242,12 @@ def test_two_at_once_both_end_well(originals, tmp_path):
 
 
 def test_losing_the_race_is_no_error(originals, tmp_path, monkeypatch, capsys):
-    def build(*args, build=preparing._build):
+    def build(*args, build=tfds_build._build):
         build(*args)
-        monkeypatch.setattr(preparing, "_build", build)
+        monkeypatch.setattr(tfds_build, "_build", build)
         data.prepare("fashion_mnist", originals)  # the other is quicker
 
-    monkeypatch.setattr(preparing, "_build", build)
+    monkeypatch.setattr(tfds_build, "_build", build)
     data.prepare("fashion_mnist", originals)
     assert "another process has just prepared" in capsys.readouterr().out
     assert_prepared("fashion_mnist", tmp_path / "tfds")
@@ -304,7 +304,7 @@ def test_prepare_downloads_through_tfds(proxy, tmp_path, monkeypatch):
 
     shutil.rmtree(tmp_path / "tfds" / "fashion_mnist")
     shutil.rmtree(tmp_path / "web")  # what was downloaded is not downloaded again,
-    monkeypatch.delattr(preparing, "check_network")  # and no network is asked for
+    monkeypatch.delattr(tfds_build, "check_network")  # and no network is asked for
     data.prepare("fashion_mnist", data_dir=tmp_path / "tfds")
     assert left(tmp_path / "tfds") == ["downloads", "fashion_mnist"]
 
@@ -341,7 +341,7 @@ def test_a_network_that_hangs_is_given_up(monkeypatch):
         over.wait()
         raise OSError
 
-    monkeypatch.setattr(preparing.urllib.request, "build_opener", hang)
+    monkeypatch.setattr(tfds_build.urllib.request, "build_opener", hang)
     with pytest.raises(data.DataError, match="a.org: no answer in 0.3 s"):
-        preparing.check_network("mnist", ["https://a.org/b"], seconds=0.3)
+        tfds_build.check_network("mnist", ["https://a.org/b"], seconds=0.3)
     over.set()

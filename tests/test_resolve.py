@@ -9,9 +9,9 @@ import optax
 import pytest
 from flax import nnx
 
-from gencourse import gan, resolve, vae
+from gencourse import gan, vae
 from gencourse.metrics import likelihood
-from gencourse.train import fit
+from gencourse.train import fit, identity, resolve
 
 KEY = jax.random.key(0)
 X = np.linspace(-1, 1, 20, dtype=np.float32)
@@ -77,7 +77,7 @@ WAYS = {
 
 @pytest.mark.parametrize("way", WAYS)
 def test_one_step_is_traced_and_compiled_once_over_many_fits(way):
-    """A partial is made anew at every turn, as a loop in a notebook makes it."""
+    """A partial is made again at every turn, as a loop in a notebook makes it."""
     step = WAYS[way](jitted) if way == "jitted again" else None
     compiled = []
     for i in range(3):
@@ -236,7 +236,7 @@ def test_the_chapters_check_travels_through_a_partial():
     g = gan.Generator(2, (4,), (3, 3, 1), rngs=nnx.Rngs(0))
     d = gan.Discriminator((4,), (3, 3, 1), rngs=nnx.Rngs(1))
     objects = g, d, *(nnx.Optimizer(a, RULE, wrt=nnx.Param) for a in (g, d))
-    step = functools.partial(gan.train_step, g_loss=gan.g_loss_min_max)
+    step = functools.partial(gan.train_step, g_loss=gan.g_loss_saturating)
     with pytest.raises(ValueError, match=r"Pixels lie in \[0, 1\]"):
         run(step, objects, np.linspace(0, 1, 180, dtype="f4").reshape(20, 3, 3, 1))
 
@@ -281,30 +281,31 @@ def test_an_array_changed_between_two_fits_is_seen():
 
 
 def test_a_read_only_set_is_sent_to_the_device_once(monkeypatch):
-    from gencourse import train
-
-    train._sent.clear()
+    sent = identity._on_device.entries
+    sent.clear()
     run(jitted)
-    (entry,) = train._sent.values()
+    (entry,) = sent.values()
     run(jitted)
-    assert [*train._sent.values()] == [entry]
+    assert [*sent.values()] == [entry]
     ours = X.copy()
     ours.flags.writeable = False
     run(jitted, x=ours)
-    assert len(train._sent) == 2
+    assert len(sent) == 2
     del ours
-    assert len(train._sent) == 1, "it outlives the array that it was made of"
+    assert len(sent) == 1, "it outlives the array that it was made of"
 
 
 def test_the_likelihood_asks_through_a_partial_too():
     x = np.full((2, 32, 32, 1), 255, np.float32)
-    weight = functools.partial(vae.log_weight)
+    weight = functools.partial(vae.log_importance_weight)
     with pytest.raises(ValueError, match=r"Pixels lie in \[255, 255\]"):
-        likelihood.log_likelihood(weight, vae.VAE(rngs=nnx.Rngs(0)), x, KEY, samples=1)
+        likelihood.importance_weighted_bound(
+            weight, vae.VAE(rngs=nnx.Rngs(0)), x, KEY, samples=1
+        )
 
 
 def test_resolve_says_what_is_kept():
-    assert resolve.resolve(jitted).kept and not resolve.resolve(plain).kept
-    assert resolve.resolve(functools.partial(jitted, g=squared)).kept
-    assert not resolve.resolve(functools.partial(jitted, g=Slope())).kept
-    assert not resolve.resolve(functools.partial(jitted, g=jnp.ones(2))).kept
+    assert resolve.resolve(jitted).cacheable and not resolve.resolve(plain).cacheable
+    assert resolve.resolve(functools.partial(jitted, g=squared)).cacheable
+    assert not resolve.resolve(functools.partial(jitted, g=Slope())).cacheable
+    assert not resolve.resolve(functools.partial(jitted, g=jnp.ones(2))).cacheable

@@ -13,8 +13,9 @@ import optax
 import pytest
 from flax import nnx
 
-from gencourse import autoencoder, dispatch, train
-from gencourse.train import NotFinite, fit
+from gencourse import autoencoder
+from gencourse.train import NotFinite, compile_step, fit, loop
+from gencourse.train import history as recorded
 
 IN_HASTE = False  # these are about bits
 
@@ -225,7 +226,7 @@ def test_names_that_never_arrive_are_refused():
         return {"loss": 0.0}
 
     options = dict(batch_size=10, key=KEY, progress=False)
-    with pytest.raises(ValueError, match=r"Name the step's \['steps'\] otherwise"):
+    with pytest.raises(ValueError, match=r"Name the step's \['steps'\] differently"):
         fit(takes_steps, line(), DATA, steps=1, **options)
     with pytest.raises(ValueError, match=r"takes no \['wieght'\]"):
         fit(step, line(), DATA, steps=1, wieght=1.0, **options)
@@ -306,7 +307,7 @@ def test_several_steps_a_dispatch_give_the_same_numbers(monkeypatch):
     alone = line()
     one = run(alone, steps=33, weight=rate)
     calls = []
-    monkeypatch.setattr(dispatch, "steps_a_dispatch", lambda: calls.append(1) or 7)
+    monkeypatch.setattr(loop, "steps_per_call", lambda: calls.append(1) or 7)
     together = line()
     many = run(together, steps=33, weight=rate)
     assert calls  # or this test would compare a run with itself
@@ -316,21 +317,21 @@ def test_several_steps_a_dispatch_give_the_same_numbers(monkeypatch):
 
 
 def test_a_bad_step_among_several_is_named_by_its_own_number(monkeypatch):
-    monkeypatch.setattr(dispatch, "steps_a_dispatch", lambda: 7)
-    monkeypatch.setattr(train, "READ_EVERY", 1)
+    monkeypatch.setattr(loop, "steps_per_call", lambda: 7)
+    monkeypatch.setattr(recorded, "SYNC_EVERY", 1)
     with pytest.raises(NotFinite) as caught:
         run(line(), steps=20, weight=lambda i: jnp.where(i == 4, jnp.nan, 1.0))
     assert caught.value.step == 5
 
 
 def test_an_option_that_xla_does_not_know_does_no_harm(monkeypatch):
-    monkeypatch.setattr(dispatch, "CPU_OPTIONS", {"xla_cpu_of_another_year": "1"})
+    monkeypatch.setattr(compile_step, "CPU_OPTIONS", {"xla_cpu_of_another_year": "1"})
     monkeypatch.setattr(
-        dispatch,
+        compile_step,
         "compiler_options",
-        functools.cache(dispatch.compiler_options.__wrapped__),
+        functools.cache(compile_step.compiler_options.__wrapped__),
     )
-    assert dispatch.compiler_options() is None
+    assert compile_step.compiler_options() is None
     assert run(line(), steps=2)["loss"].shape == (2,)
 
 

@@ -10,9 +10,9 @@ from flax import nnx
 from helpers import ADAM, assert_lowers, numbers, quickly, same, set_rate, unmoved
 from scipy import integrate, stats
 
-from gencourse import data, faces, vae
+from gencourse import data, vae, vae_faces
 from gencourse.autoencoder import reconstruction_loss
-from gencourse.metrics.likelihood import log_likelihood
+from gencourse.metrics.likelihood import importance_weighted_bound
 from gencourse.train import fit
 
 
@@ -29,9 +29,9 @@ def made(latent, *networks):
 
 
 SMALL_FACES = {
-    "encoder": functools.partial(faces.Encoder, width=4),
-    "decoder": functools.partial(faces.Decoder, width=4),
-    "likelihood": faces.squared_error,
+    "encoder": functools.partial(vae_faces.Encoder, width=4),
+    "decoder": functools.partial(vae_faces.Decoder, width=4),
+    "likelihood": vae_faces.squared_error,
 }
 
 
@@ -57,7 +57,7 @@ def test_the_kl_is_the_integral_that_it_stands_for(mean, log_var):
         return q.pdf(z) * (q.logpdf(z) - p.logpdf(z))
 
     wanted, _ = integrate.quad(inside, mean - 20, mean + 20, points=[mean])
-    given = vae.kl_of_each_latent(jnp.full((1, 1), mean), jnp.full((1, 1), log_var))
+    given = vae.kl_per_latent(jnp.full((1, 1), mean), jnp.full((1, 1), log_var))
     np.testing.assert_allclose(given, [[wanted]], rtol=1e-5, atol=1e-6)
 
 
@@ -240,7 +240,7 @@ def test_log_weight_is_prior_and_likelihood_over_posterior():
     assert np.ptp(z) > 0.5
     log_joint = stats.norm().logpdf(z) - np.log1p(np.exp(-z))
     log_posterior = stats.norm(0.6, np.exp(-0.25)).logpdf(z)
-    given = vae.log_weight(model, x, key)
+    given = vae.log_importance_weight(model, x, key)
     np.testing.assert_allclose(given, log_joint - log_posterior, atol=1e-5)
 
 
@@ -250,7 +250,9 @@ def test_batchnorm_learns_in_training_and_keeps_still_elsewhere(portraits):
     key = jax.random.key(0)
     vae.encode(model, portraits), vae.sample(model, len(portraits), key)
     vae.reconstruct(model, portraits), vae.evaluate(model, portraits, key)
-    log_likelihood(vae.log_weight, model, portraits, key, samples=2)
+    importance_weighted_bound(
+        vae.log_importance_weight, model, portraits, key, samples=2
+    )
     assert same(before, numbers(model)), "looking at it has changed the model"
     together, alone = (vae.encode(model, a)[0] for a in (portraits, portraits[:1]))
     np.testing.assert_allclose(alone, together[:1], atol=1e-4)
@@ -264,11 +266,11 @@ def test_squared_error_is_a_gaussian_s_log_density():
     x = jax.random.uniform(jax.random.key(1), logits.shape)
     picture = np.asarray(nnx.sigmoid(logits))
     wanted = -stats.norm(picture, 0.3).logpdf(x).sum((1, 2, 3))
-    constant = 0.5 * np.log(2 * np.pi * 0.09) * faces.VARIANCE * 4000
-    given = faces.squared_error(logits, x, 0.09) + constant
+    constant = 0.5 * np.log(2 * np.pi * 0.09) * vae_faces.VARIANCE * 4000
+    given = vae_faces.squared_error(logits, x, 0.09) + constant
     np.testing.assert_allclose(given, wanted, rtol=1e-4)
     weighted = 2000 * ((picture - x) ** 2).mean((1, 2, 3))  # the book's way
-    np.testing.assert_allclose(faces.squared_error(logits, x), weighted, rtol=1e-5)
+    np.testing.assert_allclose(vae_faces.squared_error(logits, x), weighted, rtol=1e-5)
 
 
 # --- what it refuses ------------------------------------------------------------
@@ -293,7 +295,7 @@ def test_bad_pictures_are_refused(pictures, change, message):
     for use in (
         lambda: vae.encode(model, bad),
         lambda: vae.binarise(bad, key),
-        lambda: log_likelihood(vae.log_weight, model, bad, key),
+        lambda: importance_weighted_bound(vae.log_importance_weight, model, bad, key),
         lambda: vae.evaluate(model, bad, key),
         lambda: fit(
             vae.train_step, (model, optimizer), bad, batch_size=20, steps=2, key=key
@@ -319,7 +321,7 @@ def test_28_by_28_are_refused_where_they_would_slip_through(pictures):
 def test_a_variance_of_nothing_is_refused(portraits):
     for variance in (0, -1.0, np.nan):
         with pytest.raises(ValueError, match="greater than 0"):
-            faces.squared_error(portraits, portraits, variance)
+            vae_faces.squared_error(portraits, portraits, variance)
 
 
 def test_latents_that_do_not_match_are_refused():

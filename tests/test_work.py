@@ -8,13 +8,13 @@ from tools import notebooks
 
 IDLE = """\
 import jax.numpy as jnp
-from gencourse.looking import in_chunks
+from gencourse.inference import map_batches
 from gencourse.train import fit
 """
 BUSY = """\
 x = jnp.zeros((15000, 1))
-in_chunks(lambda network, x: x + network, 1.0, x)
-in_chunks(lambda network, x: x + network, 1.0, x)
+map_batches(lambda network, x: x + network, 1.0, x)
+map_batches(lambda network, x: x + network, 1.0, x)
 """
 
 

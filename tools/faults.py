@@ -1,9 +1,9 @@
 """Kill training, damage checkpoints, and see that nothing wrong comes of it.
 
-    python tools/faults.py [kills]        or: make faults
+    python -m tools.faults [kills]        or: make faults
 
 A process trains and saves; it is killed with SIGKILL at random moments, some of them
-in the midst of a write, and started again, until it is through. Its result must have
+in the middle of a write, and started again, until it is through. Its result must have
 the bits of a run that nobody disturbed. Then every file of a checkpoint is damaged in
 several ways, one at a time: what is restored must be that checkpoint or the one
 before it, bit for bit.
@@ -27,11 +27,10 @@ import numpy as np
 import optax
 from flax import nnx
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.append(str(ROOT))
-from gencourse import checkpoint  # noqa: E402, once the repository is on the path
-from gencourse.train import fit  # noqa: E402
+from gencourse import checkpoint
+from gencourse.train import fit
 
+ROOT = Path(__file__).resolve().parent.parent
 SAVE_EVERY = 3
 # Made once, so that a second fit finds what the first one compiled.
 ADAM, RAMP = optax.adam(1e-2), optax.linear_schedule(1.0, 2.0, 40)
@@ -83,8 +82,16 @@ def as_bytes(history, leaves):
 
 
 def start(folder, steps, result):
-    command = [sys.executable, __file__, "child", folder, str(steps), result]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    command = [
+        sys.executable,
+        "-m",
+        "tools.faults",
+        "child",
+        folder,
+        str(steps),
+        result,
+    ]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
 WHEN = "in a write", "some time after a write", "some time after its start"

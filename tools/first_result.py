@@ -1,6 +1,6 @@
 """Tell how long a chapter takes to its first result, with nothing compiled before.
 
-    python tools/first_result.py [--budget smoke] chapters/01_autoencoder.ipynb ...
+    python -m tools.first_result [--budget smoke] chapters/01_autoencoder.ipynb ...
 
 The cells up to the first that trains (it calls `fit`, perhaps by a function) run in a
 new kernel. Given are seconds from the kernel's start to that cell's end, and the
@@ -10,14 +10,12 @@ kernel's CPU seconds, of all threads, which depend less on what else runs.
 import argparse
 import ast
 import os
-import sys
 import time
 from pathlib import Path
 
 import nbformat
 
-sys.path[0] = str(Path(__file__).resolve().parent.parent)
-from tools import notebooks  # noqa: E402, once the repository is on the path
+from tools import notebooks
 
 CPU = "import resource as r; u = r.getrusage(r.RUSAGE_SELF); u.ru_utime + u.ru_stime"
 

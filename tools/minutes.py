@@ -1,6 +1,6 @@
 """Say where the minutes of the last `make test` went; write them in CONTRIBUTING.md.
 
-    python tools/minutes.py
+    python -m tools.minutes
 
 It reads what pytest left in build/tests.xml, prints the seconds of each file of tests,
 and fills the table between the two comments in CONTRIBUTING.md.

@@ -1,8 +1,8 @@
 """Put one fault at a time into a copy of the course, and see that a test notices.
 
-    python tools/mutants.py              every fault below, then a table
-    python tools/mutants.py gan cgan     those whose name or file has these words
-    python tools/mutants.py --tree DIR --python DIR/.venv/bin/python --tests IDS.json
+    python -m tools.mutants              every fault below, then a table
+    python -m tools.mutants gan cgan     those whose name or file has these words
+    python -m tools.mutants --tree DIR --python DIR/.venv/bin/python --tests IDS.json
 
 A fault replaces one passage of one file, which must stand there exactly once. Its tests
 then run in the copy: where one fails the fault is *caught*, else it *survived*, and the
@@ -74,7 +74,7 @@ MUTANTS = [
     ),
     Mutant(
         "inference: the last rows that fill no chunk are dropped",
-        "gencourse/looking.py",
+        "gencourse/inference.py",
         "for i in range(0, many, size):",
         "for i in range(0, max(1, many - size + 1), size):",
         "test_autoencoder::test_chunks_change_nothing",
@@ -89,8 +89,8 @@ MUTANTS = [
     Mutant(
         "vae: the KL is a mean over latents",
         "gencourse/vae.py",
-        "return kl_of_each_latent(mean, log_var).sum(axis=1)",
-        "return kl_of_each_latent(mean, log_var).mean(axis=1)",
+        "return kl_per_latent(mean, log_var).sum(axis=1)",
+        "return kl_per_latent(mean, log_var).mean(axis=1)",
         "test_vae::test_the_kl_is_summed_over_latents_and_keeps_images_apart",
     ),
     Mutant(
@@ -148,8 +148,8 @@ MUTANTS = [
     Mutant(
         "vae: the encoder looks in training mode",
         "gencourse/vae.py",
-        "in_chunks(_encode, still(model).encoder, x, size=ROWS)",
-        "in_chunks(_encode, model.encoder, x, size=ROWS)",
+        "map_batches(_encode, eval_view(model).encoder, x, size=ROWS)",
+        "map_batches(_encode, model.encoder, x, size=ROWS)",
         "test_vae::test_batchnorm_learns_in_training_and_keeps_still_elsewhere",
     ),
     Mutant(
@@ -225,16 +225,16 @@ MUTANTS = [
     Mutant(
         "gan: every step has the same z",
         "gencourse/gan.py",
-        "z = noise(generator, len(batch), z_key)",
-        "z = noise(generator, len(batch), jax.random.key(0))",
+        "z = sample_latent(generator, len(batch), z_key)",
+        "z = sample_latent(generator, len(batch), jax.random.key(0))",
         "test_games::test_all_that_a_step_draws_has_a_key_of_its_own[normed]",
     ),
     Mutant(
         "gan: G's z are not from its own distribution",
         "gencourse/gan.py",
-        "generator.draw(key, (n, generator.latent))",
+        "generator.prior(key, (n, generator.latent))",
         "jax.random.normal(key, (n, generator.latent))",
-        "test_gan::test_seeds_come_from_where_g_draws_them",
+        "test_gan::test_latents_come_from_g_s_prior",
     ),
     Mutant(
         "gan: D's passes on real and fake share a dropout mask",
@@ -246,22 +246,22 @@ MUTANTS = [
     Mutant(
         "gan: D's layers share one dropout key",
         "gencourse/gan.py",
-        "keys = jax.random.split(key, len(self.hidden))",
-        "keys = [key] * len(self.hidden)",
+        "x = self.dropout(x, rngs=rngs)",
+        "x = self.dropout(x, rngs=key)",
         "test_gan::test_d_s_own_dropout_works_where_a_key_is_given_and_nowhere_else",
     ),
     Mutant(
         "gan: dropout is off in training",
         "gencourse/gan.py",
-        "x = self.dropout(x, deterministic=key is None, rngs=key)",
-        "x = self.dropout(x, deterministic=True, rngs=key)",
+        "x = self.dropout(x, rngs=rngs)",
+        "x = self.dropout(x, rngs=None)",
         "test_gan::test_d_s_own_dropout_works_where_a_key_is_given_and_nowhere_else",
     ),
     Mutant(
         "gan: dropout is on without a key",
         "gencourse/gan.py",
-        "x = self.dropout(x, deterministic=key is None, rngs=key)",
-        "x = self.dropout(x, deterministic=False, rngs=key or jax.random.key(0))",
+        "rngs = dropout_rngs(key)",
+        "rngs = dropout_rngs(jax.random.key(0) if key is None else key)",
         "test_gan::test_d_s_own_dropout_works_where_a_key_is_given_and_nowhere_else",
     ),
     Mutant(
@@ -273,80 +273,80 @@ MUTANTS = [
     ),
     Mutant(
         "gan: the averaged weights do not move",
-        "gencourse/gan.py",
+        "gencourse/train/ema.py",
         "return old + (1 - decay) * (new - old)",
         "return old",
         "test_games::test_an_average_is_a_running_mean_of_weights_and_statistics",
     ),
     Mutant(
         "gan: the average leaves BatchNorm's statistics behind",
-        "gencourse/gan.py",
-        "moved = nnx.Param, nnx.BatchStat",
-        "moved = nnx.Param, nnx.Cache",
+        "gencourse/train/ema.py",
+        "averaged = nnx.Param, nnx.BatchStat",
+        "averaged = nnx.Param, nnx.Cache",
         "test_games::test_an_average_is_a_running_mean_of_weights_and_statistics",
     ),
     Mutant(
         "inference: BatchNorm in training mode",
-        "gencourse/looking.py",
+        "gencourse/inference.py",
         "modes = dict(use_running_average=True, deterministic=True)",
         "modes = dict(use_running_average=False, deterministic=True)",
         "test_games::test_looking_uses_running_statistics_and_moves_nothing[normed]",
     ),
     Mutant(
         "inference: dropout stays on",
-        "gencourse/looking.py",
+        "gencourse/inference.py",
         "modes = dict(use_running_average=True, deterministic=True)",
         "modes = dict(use_running_average=True)",
         "test_games::test_looking_uses_running_statistics_and_moves_nothing[normed]",
     ),
     Mutant(
         "dcgan: BatchNorm trains on its running statistics",
-        "gencourse/dcgan.py",
-        "return BatchNorm(width, use_running_average=False,",
-        "return BatchNorm(width, use_running_average=True,",
+        "gencourse/layers/modules.py",
+        'options = {"use_running_average": False,',
+        'options = {"use_running_average": True,',
         "test_dcgan::test_equal_to_flax_s_own_layers_written_out",
     ),
     Mutant(
         "dcgan: pictures in [0, 1] instead of [-1, 1]",
         "gencourse/dcgan.py",
-        "return jnp.tanh(self.pixels(x))",
-        "return nnx.sigmoid(self.pixels(x))",
+        "return jnp.tanh(self.to_image(x))",
+        "return nnx.sigmoid(self.to_image(x))",
         "test_dcgan::test_without_dropout_g_s_pictures_fill_the_range_of_tanh",
     ),
     Mutant(
         "dcgan: D's layers share one dropout key",
         "gencourse/dcgan.py",
-        "keys = jax.random.split(key, len(self.downs))",
-        "keys = [key] * len(self.downs)",
+        "x = self.dropout(x, rngs=rngs)",
+        "x = self.dropout(x, rngs=key)",
         "test_dcgan::test_each_map_loses_something_by_a_chance_of_its_own",
     ),
     # --- the label ------------------------------------------------------------------
     Mutant(
         "cgan: dense G does not hear the label",
         "gencourse/cgan.py",
-        "x = join(z, self.vectors(y))",
-        "x = join(z, 0 * self.vectors(y))",
+        "x = concat_condition(z, self.embed_labels(y))",
+        "x = concat_condition(z, 0 * self.embed_labels(y))",
         "test_cgan::test_the_dense_networks_by_hand",
     ),
     Mutant(
         "cgan: dense D does not hear the label",
         "gencourse/cgan.py",
-        "x = join(x, self.vectors(y))",
-        "x = join(x, 0 * self.vectors(y))",
+        "x = concat_condition(x, self.embed_labels(y))",
+        "x = concat_condition(x, 0 * self.embed_labels(y))",
         "test_cgan::test_the_dense_networks_by_hand",
     ),
     Mutant(
         "cgan: a convolutional layer of G does not hear the label",
-        "gencourse/conv_cgan.py",
-        "x = LEAKY(norm(up(join(x, y))))",
-        "x = LEAKY(norm(up(join(x, 0 * y))))",
+        "gencourse/cgan_conv.py",
+        "x = LEAKY(norm(up(concat_condition(x, y))))",
+        "x = LEAKY(norm(up(concat_condition(x, 0 * y))))",
         "test_cgan::test_the_label_enters_every_layer_of_the_convolutional_ones",
     ),
     Mutant(
         "cgan: D does not hear the label at its verdict",
-        "gencourse/conv_cgan.py",
-        "return self.verdict(join(x, y))[:, 0]",
-        "return self.verdict(join(x, 0 * y))[:, 0]",
+        "gencourse/cgan_conv.py",
+        "return self.logit(concat_condition(x, y))[:, 0]",
+        "return self.logit(concat_condition(x, 0 * y))[:, 0]",
         "test_cgan::test_the_label_enters_every_layer_of_the_convolutional_ones",
     ),
     Mutant(
@@ -359,8 +359,8 @@ MUTANTS = [
     Mutant(
         "cgan: the weights of fakes and of wrong labels are exchanged",
         "gencourse/cgan.py",
-        "(1 - mismatched) * fake_term + mismatched * wrong_term",
-        "mismatched * fake_term + (1 - mismatched) * wrong_term",
+        "(1 - mismatch_weight) * fake_term + mismatch_weight * wrong_term",
+        "mismatch_weight * fake_term + (1 - mismatch_weight) * wrong_term",
         "test_games::test_a_step_is_d_s_by_hand_and_then_g_s[cgan_conv]",
     ),
     Mutant(
@@ -373,48 +373,48 @@ MUTANTS = [
     Mutant(
         "cgan: every step has the same z",
         "gencourse/cgan.py",
-        "z = noise(generator, len(x), z_key)",
-        "z = noise(generator, len(x), jax.random.key(0))",
+        "z = sample_latent(generator, len(x), z_key)",
+        "z = sample_latent(generator, len(x), jax.random.key(0))",
         "test_games::test_all_that_a_step_draws_has_a_key_of_its_own[cgan_dense]",
     ),
     Mutant(
         "cgan: D's first dense layer drops units too",
         "gencourse/cgan.py",
-        "keys[1:] = jax.random.split(key, len(self.hidden) - 1)",
-        "keys = jax.random.split(key, len(self.hidden))",
+        "x = self.dropout(x, rngs=rngs) if i else x",
+        "x = self.dropout(x, rngs=rngs)",
         "test_cgan::test_the_first_dense_layer_loses_nothing",
     ),
     Mutant(
         "cgan: convolutional D's layers share one dropout key",
-        "gencourse/conv_cgan.py",
-        "keys = jax.random.split(key, len(self.downs))",
-        "keys = [key] * len(self.downs)",
+        "gencourse/cgan_conv.py",
+        "x = self.dropout(x, rngs=rngs)",
+        "x = self.dropout(x, rngs=key)",
         "test_games::test_all_that_a_step_draws_has_a_key_of_its_own[cgan_conv]",
     ),
     Mutant(
         "maxout: a unit is the mean of its pieces",
-        "gencourse/maxout.py",
+        "gencourse/cgan_maxout.py",
         "return x.max(axis=-1)  # (B, out)",
         "return x.mean(axis=-1)  # (B, out)",
         "test_maxout::test_a_maxout_unit_is_the_greatest_of_its_pieces",
     ),
     Mutant(
         "maxout: G makes D's fakes without dropout",
-        "gencourse/maxout.py",
-        "fake = generator(z, y, g_key)",
-        "fake = generator(z, y)",
+        "gencourse/cgan.py",
+        "fake = nnx.clone(generator)(z, y, g_key)",
+        "fake = nnx.clone(generator)(z, y)",
         "test_games::test_all_that_a_step_draws_has_a_key_of_its_own[maxout]",
     ),
     Mutant(
         "maxout: every step has the same z",
-        "gencourse/maxout.py",
-        "z = gan.noise(generator, len(x), z_key)",
-        "z = gan.noise(generator, len(x), jax.random.key(0))",
+        "gencourse/cgan.py",
+        "z = sample_latent(generator, len(x), z_key)",
+        "z = sample_latent(generator, len(x), jax.random.key(0))",
         "test_games::test_all_that_a_step_draws_has_a_key_of_its_own[maxout]",
     ),
     Mutant(
         "maxout: the momentum falls",
-        "gencourse/maxout.py",
+        "gencourse/cgan_maxout.py",
         "optax.linear_schedule(0.5, 0.7, steps)",
         "optax.linear_schedule(0.7, 0.5, steps)",
         "test_maxout::test_the_optimizer_moves_by_the_paper_s_rule",
@@ -422,16 +422,16 @@ MUTANTS = [
     # --- what may be given ----------------------------------------------------------
     Mutant(
         "checks of data: [0, 1] passes for [-1, 1]",
-        "gencourse/given.py",
-        "(low < -1 or high > 1 or (dark and low >= 0))",
+        "gencourse/validation.py",
+        "(low < -1 or high > 1 or (expect_negative and low >= 0))",
         "(low < -1 or high > 1)",
         "test_gan::test_bad_pictures_are_refused",
     ),
     Mutant(
         "checks of data: label 10 of 10 classes passes",
-        "gencourse/given.py",
-        "if y.min() < 0 or y.max() >= least:",
-        "if y.min() < 0 or y.max() > least:",
+        "gencourse/validation.py",
+        "if y.min() < 0 or y.max() >= limit:",
+        "if y.min() < 0 or y.max() > limit:",
         "test_cgan::test_bad_labels_are_refused_everywhere",
     ),
     # --- data -----------------------------------------------------------------------
@@ -458,7 +458,7 @@ MUTANTS = [
     ),
     Mutant(
         "data: two classes have each other's name",
-        "gencourse/data/sets.py",
+        "gencourse/data/registry.py",
         '"Trouser", "Pullover"',
         '"Pullover", "Trouser"',
         "test_data::test_classes_are_named_as_in_tfds",
@@ -538,15 +538,15 @@ MUTANTS = [
     ),
     Mutant(
         "judge: it looks at [-1, 1] where it learned [0, 1]",
-        "gencourse/metrics/judge.py",
-        "in_chunks(f, judge, images, size=64)",
-        "in_chunks(f, judge, 2 * images - 1, size=64)",
+        "gencourse/metrics/judges.py",
+        "map_batches(f, judge, images, size=64)",
+        "map_batches(f, judge, 2 * images - 1, size=64)",
         "test_metrics::test_the_judge_knows_real_pictures",
     ),
     # --- training -------------------------------------------------------------------
     Mutant(
         "fit: rows are not shuffled",
-        "gencourse/train.py",
+        "gencourse/train/loop.py",
         "return jax.random.permutation(jax.random.fold_in(key, epoch), n)",
         "return jax.numpy.arange(n)",
         "test_train::"
@@ -554,7 +554,7 @@ MUTANTS = [
     ),
     Mutant(
         "fit: every epoch has the same order",
-        "gencourse/train.py",
+        "gencourse/train/loop.py",
         "jax.random.permutation(jax.random.fold_in(key, epoch), n)",
         "jax.random.permutation(key, n)",
         "test_train::"
@@ -562,7 +562,7 @@ MUTANTS = [
     ),
     Mutant(
         "fit: every step has the same key",
-        "gencourse/dispatch.py",
+        "gencourse/train/compile_step.py",
         "key = jax.random.fold_in(key, count)",
         "key = jax.random.fold_in(key, 0)",
         "test_train::"
@@ -570,35 +570,35 @@ MUTANTS = [
     ),
     Mutant(
         "fit: the last, short batch is kept",
-        "gencourse/arguments.py",
+        "gencourse/train/validate.py",
         "per_epoch = n // batch_size",
         "per_epoch = -(-n // batch_size)",
         "test_train::test_it_learns",
     ),
     Mutant(
         "fit: NaN is not noticed",
-        "gencourse/readings.py",
+        "gencourse/train/history.py",
         "np.flatnonzero(~np.isfinite(v))",
         "np.flatnonzero(np.isinf(v))",
         "test_train::test_a_loss_that_is_not_finite_stops_and_names_the_first_bad_step",
     ),
     Mutant(
         "fit: a state with NaN is saved",
-        "gencourse/readings.py",
+        "gencourse/train/history.py",
         "            if np.isfinite(old).all():\n",
         "            if False:\n",
         "test_checkpoint::test_a_state_spoilt_by_its_last_update_is_not_saved",
     ),
     Mutant(
         "fit: a resumed run counts one step less",
-        "gencourse/train.py",
+        "gencourse/train/loop.py",
         "np.int32(done)",
         "np.int32(max(done - 1, 0))",
         "test_checkpoint::test_resumed_is_uninterrupted_bit_for_bit",
     ),
     Mutant(
         "checkpoint: the optimizer's state is forgotten",
-        "gencourse/checkpoint.py",
+        "gencourse/checkpoint/core.py",
         "x, old = x if kind else jnp.array(x), leaves[len(new)]\n",
         "x, old = x if kind else jnp.array(x), leaves[len(new)]\n"
         '            x = old if name.startswith("objects[1]") else x\n',
@@ -606,21 +606,21 @@ MUTANTS = [
     ),
     Mutant(
         "checkpoint: the key is forgotten",
-        "gencourse/checkpoint.py",
+        "gencourse/checkpoint/core.py",
         'lines += [_line("key", "key", key)] if key is not None else []',
         "lines += []",
         "test_checkpoint::test_every_leaf_comes_back",
     ),
     Mutant(
         "checkpoint: the folder of another run is used",
-        "gencourse/checkpoint.py",
+        "gencourse/checkpoint/core.py",
         "if theirs is None or ours is None or theirs == ours:",
         "if True:",
         "test_checkpoint::test_the_folder_of_another_run_is_refused",
     ),
     Mutant(
         "checkpoint: no checksum is looked at",
-        "gencourse/checkpoint_files.py",
+        "gencourse/checkpoint/files.py",
         'problem = None if _file_sum(place / name) == wanted else "changed"',
         "problem = _file_sum(place / name) and None",
         "test_checkpoint::test_of_two_the_damaged_one_is_named_and_the_other_used",
@@ -628,7 +628,7 @@ MUTANTS = [
     # --- layers ---------------------------------------------------------------------
     Mutant(
         "layers: the adjoint's kernel is not flipped",
-        "gencourse/convolution.py",
+        "gencourse/layers/convolution.py",
         "adjoint = jnp.flip(w, (0, 1)).swapaxes(2, 3)",
         "adjoint = w.swapaxes(2, 3)",
         "test_layers::test_a_transposed_convolution_is_the_adjoint_of_a_strided_one "
@@ -637,28 +637,28 @@ MUTANTS = [
     ),
     Mutant(
         "layers: the weight gradient of one tap is shifted",
-        "gencourse/convolution.py",
+        "gencourse/layers/convolution.py",
         "x[:, i :: strides[0], j :: strides[1]][:, :h, :width]",
         "x[:, (i != 1) * i :: strides[0], j :: strides[1]][:, :h, :width]",
         "test_layers::test_every_way_of_computing_gives_the_same",
     ),
     Mutant(
         "layers: a narrow convolution's gradient is mirrored",
-        "gencourse/convolution.py",
+        "gencourse/layers/convolution.py",
         "dy[:, :, kh - 1 - i :, kw - 1 - j :]",
         "dy[:, :, kh - 1 - i :, j :]",
         "test_layers::test_every_way_of_computing_gives_the_same",
     ),
     Mutant(
         "layers: what dropout leaves is not scaled up",
-        "gencourse/layers.py",
-        "jnp.where(stays, inputs * (256 / (256 - drop)), 0)",
-        "jnp.where(stays, inputs, 0)",
+        "gencourse/layers/modules.py",
+        "jnp.where(kept, inputs * (256 / (256 - drop)), 0)",
+        "jnp.where(kept, inputs, 0)",
         "test_layers::test_dropout_keeps_its_rate_and_the_mean",
     ),
     Mutant(
         "layers: dropout drops what it should keep",
-        "gencourse/layers.py",
+        "gencourse/layers/modules.py",
         "reshape(inputs.shape) >= drop",
         "reshape(inputs.shape) < drop",
         "test_layers::test_dropout_keeps_its_rate_and_the_mean",

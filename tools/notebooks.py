@@ -1,10 +1,10 @@
 """Run, normalise and derive the course's notebooks.
 
-    python tools/notebooks.py run [--budget laptop] chapters/01_autoencoder.ipynb
-    python tools/notebooks.py time [--budget smoke] chapters/01_autoencoder.ipynb
-    python tools/notebooks.py quotes [--check]
-    python tools/notebooks.py exercises [--check]
-    python tools/notebooks.py pictures [--check]
+    python -m tools.notebooks run [--budget laptop] chapters/01_autoencoder.ipynb
+    python -m tools.notebooks time [--budget smoke] chapters/01_autoencoder.ipynb
+    python -m tools.notebooks quotes [--check]
+    python -m tools.notebooks exercises [--check]
+    python -m tools.notebooks pictures [--check]
 
 A figure quoted in Markdown is written
 
@@ -27,7 +27,6 @@ from pathlib import Path
 import nbformat
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.append(str(ROOT))
 BUDGETS = ("smoke", "laptop", "full")
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"}
@@ -269,6 +268,7 @@ def quotes(check=False):
     known, stale = results(), []
     for path in [
         ROOT / "README.md",
+        *sorted(ROOT.glob("docs/*.md")),
         *sorted(ROOT.glob("chapters/*.ipynb")),
         *sorted(ROOT.glob("solutions/*.ipynb")),
     ]:
@@ -294,7 +294,7 @@ def quotes(check=False):
 
 
 def pictures(check=False):
-    """pictures/NN_x.png, for the README: of each chapter the cell tagged `picture`."""
+    """Write docs/images/NN_x.png for README: each chapter's cell tagged `picture`."""
     stale = []
     for path in sorted(ROOT.glob("chapters/*.ipynb")):
         shown = [
@@ -307,11 +307,11 @@ def pictures(check=False):
         if len(shown) > 1 or not shown and "project" not in path.stem:
             raise Problem(f"{short(path)}: {len(shown)} cells tagged `picture`; want 1")
         for png in map(base64.b64decode, shown):
-            target = ROOT / "pictures" / f"{path.stem}.png"
+            target = ROOT / "docs" / "images" / f"{path.stem}.png"
             if not target.exists() or target.read_bytes() != png:
                 stale.append(short(target))
                 if not check:
-                    target.parent.mkdir(exist_ok=True)
+                    target.parent.mkdir(parents=True, exist_ok=True)
                     target.write_bytes(png)
     _report("pictures", stale, check, "chapters")
 
@@ -383,7 +383,7 @@ def main(argv=None):
     for name, text in [
         ("quotes", "fill figures quoted in prose from results/results.json"),
         ("exercises", "make exercises/ from solutions/"),
-        ("pictures", "make pictures/ from the chapters' outputs"),
+        ("pictures", "make docs/images/ from the chapters' outputs"),
     ]:
         sub = commands.add_parser(name, help=text)
         sub.add_argument("--check", action="store_true", help="only say what is stale")

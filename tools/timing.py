@@ -1,6 +1,6 @@
 """What a notebook's run costs: seconds and memory, cell by cell.
 
-`python tools/notebooks.py time` prints it; `make results` keeps the totals.
+`python -m tools.notebooks time` prints it; `make results` keeps the totals.
 """
 
 import contextlib
@@ -85,7 +85,7 @@ class _Meter:
 
     def begin(self):
         with contextlib.suppress(OSError):
-            (self.proc / "clear_refs").write_text("5")  # the peak begins anew
+            (self.proc / "clear_refs").write_text("5")  # the peak starts again
         self.rss, self.spent = self._rss(), self._cpu()
         self.start = time.perf_counter()
 

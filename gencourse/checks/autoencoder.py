@@ -309,7 +309,7 @@ def _check_choice(codes, one, still, key):
         raise Wrong(
             f"4,000 draws stay near only {len(np.unique(rows))} of the 800 codes. "
             f"Choose a fresh code for each draw: jax.random.randint with shape (n,). "
-            f"In a loop, split the key anew each time."
+            f"In a loop, split the key again each time."
         )
     right_side = np.mean(still[:, 0] > 0)
     if abs(right_side - 0.25) > 0.05:

@@ -27,7 +27,7 @@ BY_KEY = (
 
 
 def join(joined):
-    """5.1: the label's row of the table beside the seed."""
+    """5.1: the label's row of the table beside the latent vector."""
     rng = np.random.default_rng(0)
     z = rng.normal(size=(6, 5)).astype(np.float32)
     y = np.array([3, 0, 2, 3, 1, 3])
@@ -51,7 +51,7 @@ def join(joined):
         (
             np.concatenate([table[y], z], axis=1),
             "The right numbers, with the label in front. A network would not mind, but "
-            "the seed comes first in the chapter, and weights that were trained so "
+            "the latent comes first in the chapter, and weights that were trained so "
             "would be mixed up.",
         ),
         (
@@ -62,7 +62,9 @@ def join(joined):
     for value, hint in known:
         if close(result, value):
             raise Wrong(hint)
-    result = shape(result, wanted.shape, "5 numbers of the seed and 3 of the label")
+    result = shape(
+        result, wanted.shape, "5 numbers of the latent vector and 3 of the label"
+    )
     if close(result[:, :5], z):
         rows = result[:, 5:]
         if not close(rows[0], rows[3]) or not close(rows[0], rows[5]):
@@ -78,15 +80,17 @@ def join(joined):
     more = call(joined, *map(jnp.asarray, (z[:1], y[:1], table)))
     if not close(numbers(more), wanted[:1]):
         raise Wrong("Right for six pictures, not for a single one.")
-    passed("Each seed is followed by its label's row, and alike labels get alike rows.")
+    passed(
+        "Each latent is followed by its label's row, and alike labels get alike rows."
+    )
 
 
 def _check_side_by_side(result):
-    """Of six seeds and rows that are both three numbers wide."""
+    """Of six latent vectors and rows that are both three numbers wide."""
     given = numbers(result).shape
     if given == (6, 3):
         raise Wrong(
-            "The result is as wide as the seed. Adding the row to the seed, or "
+            "The result is as wide as the latent. Adding the row to the latent, or "
             "multiplying, mixes both; join them: side by side."
         )
     if given == (12, 3):
@@ -110,7 +114,7 @@ def loud(answers):
         ),
         (
             lambda s, m, n: (n / m) ** 0.5 / s,
-            "That is the seed's over the label's: turn it over.",
+            "That is the latent vector's over the label's: turn it over.",
         ),
         (
             lambda s, m, n: s**2 * m / n,
@@ -119,23 +123,29 @@ def loud(answers):
         ),
         (
             lambda s, m, n: s,
-            "The ratio of single numbers. The label has fewer numbers than the seed, "
+            "The ratio of single numbers. The label has fewer numbers than the latent, "
             "so fewer terms are added up.",
         ),
-        (lambda s, m, n: s * (n / m) ** 0.5, "Who has more numbers, label or seed?"),
+        (
+            lambda s, m, n: s * (n / m) ** 0.5,
+            "Who has more numbers, label or latent vector?",
+        ),
     ]:
         if close(results, [f(*g) for g in given], 1e-3):
             raise Wrong(hint)
     if not close(results, wanted, 1e-3):
         raise Wrong(
-            f"For a label of 10 numbers of deviation 0.02 beside a seed of 100: "
+            f"For a label of 10 numbers of deviation 0.02 beside a latent of 100: "
             f"{results[0]:.4g}. Write down the variance of w1 a1 + w2 a2 + ... for "
             f"both parts; the weights are alike and fall out of the ratio."
         )
     there(even, "even")
     even = float(shape(even, (), "one deviation"))
     for value, hint in [
-        (1.0, "At deviation 1 the label of 10 numbers has 32% of the seed's loudness."),
+        (
+            1.0,
+            "At deviation 1 the label of 10 numbers has 32% of the latent's loudness.",
+        ),
         (10.0, "10 would be right for variances: take the root."),
         (0.1**0.5, "Turned over: with 0.32 the label would be softer still."),
     ]:
@@ -170,8 +180,8 @@ def permutation(response):
     faces *= [1.0, 3.0, 0.2]  # and so do the colours
 
     def generator(listens):
-        def draw(seeds, y):
-            style = np.resize(np.asarray(seeds), (len(seeds), 6))[:, :4]
+        def draw(z, y):
+            style = np.resize(np.asarray(z), (len(z), 6))[:, :4]
             style = style[:, :, None, None] * np.array([2.0, 0.5, 1.0])
             return jnp.asarray(style + listens * faces[np.asarray(y)])
 
@@ -206,7 +216,7 @@ def permutation(response):
         yield (
             norm(rows.mean(0) - moved.mean(0)) / norm(by_chance, axis=1).mean(),
             "That is the distance of two mean pictures. Each picture has to be "
-            "compared with the one of its own seed, and then the mean taken.",
+            "compared with the one of its own latent vector, and then the mean taken.",
         )
         yield (
             np.abs(by_label).mean() / np.abs(by_chance).mean(),
@@ -232,13 +242,13 @@ def permutation(response):
     if silent > 1e-6:
         raise Wrong(
             f"A G that ignores its labels gets {silent:.3g} and should get 0. Are both "
-            f"pictures drawn from the same seeds, row by row?"
+            f"pictures drawn from the same latent vectors, row by row?"
         )
     if abs(result - wanted(hears)) > 1e-3 * wanted(hears):
         raise Wrong(
             f"A G that hears its labels gets {result:.4g}, and {wanted(hears):.4g} was "
-            f"expected. Above: the distance of each picture to the one of its seed "
-            f"under the other label. Below: to the picture of the seed before it, "
+            f"expected. Above: the distance of each picture to the one of its latent "
+            f"under the other label. Below: to the picture of the latent before it, "
             f"np.roll(pictures, 1, axis=0), under its own label. Means of both."
         )
     passed(f"0 for a deaf generator, {result:.2f} for one that hears.")
@@ -454,7 +464,7 @@ def _check_wrong_labels(wrong_labels):
 
 
 def halved(answers):
-    """5.6: D's two terms averaged in the place of added: what does it change?"""
+    """5.6: D's two terms averaged in place of added: what does it change?"""
     by_sgd, by_adam, change, moved = split(answers, 4)
     _check_moved(moved)
     for given, right, name in ((by_sgd, 0.5, "SGD"), (by_adam, 1.0, "Adam")):

@@ -881,10 +881,10 @@ def mode(answers):
         alone,
         "c",
         {
-            "a": "They would, if each seed were normalised by fixed numbers. In this "
+            "a": "They would, if each latent were normalised by fixed numbers. In this "
             "mode the batch's own mean is taken away. What is left of a batch of one?",
             "b": "Not by chance: the network is the same, and so are the weights. What "
-            "is left of a seed when the mean of its batch, itself, is taken away?",
+            "is left of a latent when the mean of its batch, itself, is taken away?",
             "d": "The variance of one is 0, and BatchNorm divides by its root. But it "
             "adds a small number first, so nothing is infinite.",
         },
@@ -910,8 +910,8 @@ def mode(answers):
         raise Wrong(f"{start}{wrong}") from None
     _check_still(still)
     passed(
-        "Your pictures depend on their seeds alone, in any company; and G is as it was "
-        "before: weights, statistics and mode."
+        "Your pictures depend on their latents alone, in any company; and G is as it "
+        "was before: weights, statistics and mode."
     )
 
 
@@ -949,14 +949,16 @@ def _check_still(still):
     singly = np.concatenate([nnx.clone(generator)(z[i : i + 1]) for i in range(6)])
     before = _parts(generator)
     result = shape(
-        call(still, generator, z), wanted.shape, "a picture for each seed, as G's"
+        call(still, generator, z),
+        wanted.shape,
+        "a picture for each latent vector, as G's",
     )
     after = _parts(generator)
     moved = not np.array_equal(before[1], after[1])
     if close(result, singly) and not close(result, wanted):
         raise Wrong(
             f"{start}one at a time, and each is normalised by itself: the same picture "
-            f"for every seed."
+            f"for every latent vector."
         )
     if close(result, by_batch) and moved:
         raise Wrong(
@@ -978,7 +980,9 @@ def _check_still(still):
             f"them: G runs in training mode somewhere."
         )
     if close(result, call(still, nnx.clone(generator), -z)):
-        raise Wrong(f"{start}two batches of seeds give the same pictures: use z.")
+        raise Wrong(
+            f"{start}two batches of latent vectors give the same pictures: use z."
+        )
     if close(result, call(still, dcgan.Generator(*SMALL, rngs=nnx.Rngs(5)), z)):
         raise Wrong(
             f"{start}two generators give the same pictures: use the one that is given."
@@ -1164,7 +1168,7 @@ def _running(discriminator):
 
 
 def _as_fake(logits):
-    return -gan.g_loss_min_max(logits)
+    return -gan.g_loss_saturating(logits)
 
 
 def _check_moves(weights, start):
@@ -1176,7 +1180,7 @@ def _check_moves(weights, start):
             "judges by the batch's. Keep the mode, and throw away what it notes.",
         ),
         (
-            dict(loss=gan.g_loss_min_max),
+            dict(loss=gan.g_loss_saturating),
             "But that is the min-max loss. The loss was right: gan.g_loss.",
         ),
         (
@@ -1188,7 +1192,7 @@ def _check_moves(weights, start):
             raise Wrong(start + hint)
     raise Wrong(
         f"{start}But G does not move as in the friend's step, which was right for G: "
-        f"the same seeds, the same loss, one update."
+        f"the same latent vectors, the same loss, one update."
     )
 
 
@@ -1254,7 +1258,7 @@ RESUMED = [  # (what fit says, a hint)
     (
         "of another run: key is",
         "The two halves have different keys. The key says in which order the pictures "
-        "come, and which seeds: both halves get the same.",
+        "come, and which latent vectors: both halves get the same.",
     ),
     (
         "of another run: batch_size is",
@@ -1358,7 +1362,7 @@ def _check_steps(objects, length, went_on, one_go):
         )
     if last == rest:
         raise Wrong(
-            f"The optimizers have seen {rest} steps and not {WHOLE}: they began anew, "
+            f"The optimizers have seen {rest} steps and not {WHOLE}: they began again, "
             f"and Adam has forgotten how large the gradients are. fit saves networks "
             f"and optimizers together, and restores both."
         )
@@ -1380,9 +1384,9 @@ def _check_bits(length, history, whole):
     """As many steps, and other numbers: why?"""
     if length == WHOLE - HALF:
         raise Wrong(
-            "Networks and optimizers went on, but fit began to count anew: the order "
-            "of the pictures, and the seeds, are those of step 1 again. Let fit itself "
-            "find the place: resume=folder."
+            "Networks and optimizers went on, but fit began to count again: the order "
+            "of the pictures, and the latents, are those of step 1 again. Let fit "
+            "itself find the place: resume=folder."
         )
     name = next(iter(whole))
     if length == WHOLE and history[name][0] != whole[name][0]:

@@ -113,7 +113,7 @@ def _check_order(order):
             f"Give each of the letters a to f once, such as 'abcdef'; not {order!r}."
         )
     for first, then, hint in [
-        ("c", "f", "G makes pictures of seeds: draw them first (c before f)."),
+        ("c", "f", "G makes pictures of latent vectors: draw them first (c before f)."),
         ("f", "a", "D's loss needs fakes to judge: make them first (f before a)."),
         ("f", "e", "D cannot judge fakes that are not made yet (f before e)."),
         ("a", "d", "D moves along its gradient: take that first (a before d)."),
@@ -679,7 +679,7 @@ def collapse(answers):
             f"them needed? Put one back at a time. Two changes are enough."
         )
     passed(
-        f"2,000 points from seeds of the check's own: all 8 Gaussians are hit, by "
+        f"2,000 points from latents of the check's own: all 8 Gaussians are hit, by "
         f"{share:.0%} of them. Changed: {' and '.join(changed)}."
     )
 
@@ -697,7 +697,7 @@ def _check_settings(cure):
 
 
 def _points(generator, cure):
-    """2,000 points that the generator makes of the check's own seeds."""
+    """2,000 points that the generator makes of the check's own latent vectors."""
     if hasattr(generator, "shape") and not isinstance(generator, gan.Generator):
         raise Wrong(
             "These are points, and anyone can make points: the real ones are a row "
@@ -721,7 +721,7 @@ def _points(generator, cure):
     points = numbers(gan.generate(generator, z))
     if points.shape != (2000, 2) or not np.isfinite(points).all():
         raise Wrong("The generator does not make finite points of the plane.")
-    if not close(generator.last(jnp.array([0.3, -7.0])), [0.3, -7.0]):
+    if not close(generator.output_activation(jnp.array([0.3, -7.0])), [0.3, -7.0]):
         raise Wrong("The points are bent by a last function that training never saw.")
     return points
 
@@ -773,21 +773,27 @@ def _advice(cure):
 # --- 3.6 -----------------------------------------------------------------------
 
 
-def seeds(answers):
-    """3.6: how long sums and middles of seeds are, and a mix that keeps the length."""
+def latent(answers):
+    """3.6: the lengths of sums and middles of latents, and a mix that keeps them."""
     of_sum, of_middle, mix = split(answers, 3)
     there(of_sum, "length_of_sum")
     _number(
         of_sum,
         np.sqrt(200),
         [
-            (20, "20 if both pointed the same way. Two random seeds hardly ever do."),
-            (10, "As long as one seed? The squares of 100 pairs are summed: larger."),
+            (
+                20,
+                "20 if both pointed the same way. Two random latents hardly ever do.",
+            ),
+            (10, "As long as one of them? The squares of 100 pairs add up: larger."),
             (200, "That is the squared length. Take the root."),
             (np.sqrt(2), "That is the deviation of one of the 100 numbers."),
-            (0, "They would have to be opposite. Two random seeds hardly ever are."),
+            (
+                0,
+                "They would have to be opposite. Two random latents hardly ever are.",
+            ),
         ],
-        "the length of a sum of two seeds",
+        "the length of a sum of two latent vectors",
         tolerance=0.02,
     )
     there(of_middle, "length_of_middle")
@@ -804,7 +810,7 @@ def seeds(answers):
             (np.sqrt(200), "That is the sum. The middle is half of it."),
             (0, "Only if the two were opposite."),
         ],
-        "the length of the middle of two seeds",
+        "the length of the middle of two latent vectors",
         tolerance=0.02,
     )
     _check_mix(mix)
@@ -817,7 +823,9 @@ def _check_mix(mix):
 
     def at(t):
         result = numbers(call(mix, jnp.asarray(a), jnp.asarray(b), t))
-        return shape(result, (500, 100), "a seed for each pair of seeds")
+        return shape(
+            result, (500, 100), "a latent vector for each pair of latent vectors"
+        )
 
     steps = (0.0, 0.25, 0.5, 0.75, 1.0)
     made = {t: at(t) for t in steps}
@@ -832,16 +840,16 @@ def _check_mix(mix):
     for known, hint in [
         (
             lambda t, m: m,
-            f"But this is the straight way: in the middle the seeds are "
+            f"But this is the straight way: in the middle the latent vectors are "
             f"{length(made[0.5]).mean():.1f} long, too short. Lengthen them.",
         ),
         (
             lambda t, m: m / length(m),
-            "But every seed is now of length 1. The usual length is 10.",
+            "But every latent vector is now of length 1. The usual length is 10.",
         ),
         (
             lambda t, m: 10 * m / length(m),
-            "But every seed is now exactly 10 long, the ends, too: mix(a, b, 0) is no "
+            "But every latent is now exactly 10 long, the ends too: mix(a, b, 0) is no "
             "longer a. Divide by what the mixing itself takes away.",
         ),
         (
@@ -856,12 +864,12 @@ def _check_mix(mix):
         ),
         (
             lambda t, m: (m - m.mean(0)) / m.std(0),
-            "But you standardise over the batch: a seed would depend on its "
+            "But you standardise over the batch: a latent vector would depend on its "
             "neighbours, and one alone would be NaN.",
         ),
         (
             lambda t, m: (m - m.mean(1, keepdims=True)) / m.std(1, keepdims=True),
-            "But you standardise each seed: the ends move, too. Divide by what the "
+            "But you standardise each latent: the ends move, too. Divide by what the "
             "mixing itself takes away.",
         ),
         (
@@ -881,7 +889,7 @@ def _check_mix(mix):
     for t, mean in means.items():
         if abs(mean - 10) > 0.25:
             raise Wrong(
-                f"{start}But at t = {t} the seeds are {mean:.2f} long on average; "
+                f"{start}But at t = {t} the latents are {mean:.2f} long on average; "
                 f"usual is about 10. Which deviation has (1 - t) * a + t * b?"
             )
     towards = [float((made[t] * (b - a)).sum(1).mean()) for t in steps]
@@ -916,8 +924,8 @@ def slopes(answers):
     )
     losses = {
         "non-saturating": gan.g_loss,
-        "min-max": gan.g_loss_min_max,
-        "squared error": gan.g_squared_error,
+        "min-max": gan.g_loss_saturating,
+        "squared error": gan.g_loss_squared,
     }
     places = [-5.0, -1.0, 0.0, 2.0]
     result, value = (

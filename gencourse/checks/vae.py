@@ -737,7 +737,7 @@ def _check_trend(r, k, betas):
         raise Wrong(
             "A model that pays more for its code copies better? That happens where one "
             "model is trained on and on: the last beta then had all the steps of the "
-            "others. Make model and optimizer anew inside the loop. (Or is the first "
+            "others. Make model and optimizer again inside the loop. (Or is the first "
             "number the sum of both terms?)"
         )
 

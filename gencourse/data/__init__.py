@@ -1,9 +1,9 @@
 """Pictures to learn from: real ones, embedded, and whole sets from TFDS."""
 
 from gencourse.data.loading import attributes, drawings, load
-from gencourse.data.preparing import prepare
-from gencourse.data.scaling import pad, scale, unscale
-from gencourse.data.sets import DataError, classes
+from gencourse.data.registry import DataError, classes
+from gencourse.data.scaling import pad, scale, to_unit, unscale
+from gencourse.data.tfds_build import prepare
 
 __all__ = [
     "DataError",
@@ -14,5 +14,6 @@ __all__ = [
     "pad",
     "prepare",
     "scale",
+    "to_unit",
     "unscale",
 ]

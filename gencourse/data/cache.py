@@ -13,29 +13,29 @@ from pathlib import Path
 
 import numpy as np
 
-from gencourse import places
 from gencourse.data import celeba
-from gencourse.data import prepared as tfds_sets
-from gencourse.data.sets import DataError, find
+from gencourse.data import tfds_store as tfds_sets
+from gencourse.data.registry import DataError, find
+from gencourse.system import paths
 
 
 def path(name: str, split: str, prepared) -> Path:
-    """Where the decoded split is, or will be."""
+    """Return where the decoded split is, or will be."""
     return (
-        places.cache()
+        paths.cache_dir()
         / f"{name}-{find(name).version}-{split}-{prepared.fingerprint}.npy"
     )
 
 
 def get(name: str, split: str, prepared) -> tuple[np.ndarray, np.ndarray]:
-    """(images, labels) of a prepared split; decodes it if that was not yet done."""
+    """Return (images, labels) of a prepared split, decoding it the first time."""
     record = _get(name, split, prepared)
     images = record["images"][0].view(np.ndarray)
     return images, np.array(record["labels"][0], np.int32)
 
 
 def attributes(name: str, split: str, prepared) -> np.ndarray:
-    """The same for the attributes of a set that has some: bool (N, A)."""
+    """Return the attributes of a set that has some, bool (N, A), in the same way."""
     return np.array(_get(name, split, prepared)["attributes"][0])
 
 
@@ -62,7 +62,7 @@ def _get(name, split, prepared):
 
 
 def _decode(name, split, prepared):
-    """A function that writes the record of a split to a file, and stays at its end."""
+    """Return a function that writes the record of a split to a file."""
     if find(name).layout == "celeba":  # too large to be held before it is written
         return lambda out: _write_pieces(out, name, split, prepared)
     images, labels = tfds_sets.read(name, split, prepared)
@@ -96,7 +96,7 @@ def _write_pieces(out, name, split, prepared):
 
 
 def _dtype(name, split):
-    """Labels and pictures of a split as one record, so that one header holds both."""
+    """Return the dtype of a split's labels and pictures as one record."""
     entry = find(name)
     n = entry.examples[split]
     fields = [("labels", "<i4", (n,)), ("images", "u1", (n, *entry.shape))]

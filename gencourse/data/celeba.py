@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gencourse.data.prepared import check_tensorflow
-from gencourse.data.sets import DataError, find
+from gencourse.data.registry import DataError, find
+from gencourse.data.tfds_store import check_tensorflow
 
 ARCHIVE = "img_align_celeba.zip"
 # SHA-256, as TFDS records them.
@@ -37,7 +37,7 @@ PIECE = 1024  # pictures decoded at a time
 
 
 def square(image) -> np.ndarray:
-    """The middle of an aligned picture, uint8 (218, 178, 3), as uint8 (64, 64, 3).
+    """Cut the middle of an aligned picture, uint8 (218, 178, 3), to uint8 (64, 64, 3).
 
     178 x 178 pixels from the centre are reduced, bicubic and antialiased.
     """
@@ -83,7 +83,7 @@ def pieces(split: str, prepared):
 
 
 def _source(split, prepared):
-    """(number of examples, the examples)."""
+    """Return (number of examples, the examples)."""
     import tensorflow_datasets as tfds
 
     builder = tfds.builder_from_directory(prepared.folder)
@@ -96,7 +96,7 @@ def _source(split, prepared):
 
 
 def read(folder) -> dict:
-    """{split: (key, example) pairs} for TFDS's builder, from the original files.
+    """Read {split: (key, example) pairs} for TFDS's builder from the original files.
 
     The files, all verified by their checksums first, lie in the folder or in folders
     below it. Raises DataError, naming each file that is missing or wrong.
@@ -139,13 +139,13 @@ def _locate(folder):
 
 
 def _rows(path):
-    """{picture: the words after its name}, of an original text file."""
+    """Read {picture: the words after its name} from an original text file."""
     words = (line.split() for line in path.read_text(encoding="utf-8").splitlines())
     return {w[0]: w[1:] for w in words if w and w[0].endswith(".jpg")}
 
 
 def _table(path):
-    """The same of a file with column names in its second line: (names, rows)."""
+    """Read a file with column names in its second line: (names, rows)."""
     with open(path, encoding="utf-8") as lines:
         next(lines)
         return next(lines).split(), _rows(path)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gencourse.data import cache, prepared
-from gencourse.data.sets import SETS, SPLITS, DataError, find
+from gencourse.data import cache, tfds_store
+from gencourse.data.registry import SETS, SPLITS, DataError, find
 
 EMBEDDED = Path(__file__).parent / "embedded"
 
@@ -32,7 +32,7 @@ def load(
     find(name)
     _check_split(split)
     if full:
-        images, labels = cache.get(name, split, prepared.find(name, data_dir))
+        images, labels = cache.get(name, split, tfds_store.find(name, data_dir))
     else:
         _check_embedded(name)
         images, labels = _embedded(name, f"{split}_images", f"{split}_labels")
@@ -44,7 +44,7 @@ def load(
 def attributes(
     name: str, split: str = "train", full: bool = False, data_dir=None
 ) -> dict[str, np.ndarray]:
-    """What is true of each picture: {attribute: bool (N,)}, in the rows of `load`.
+    """Return what is true of each picture: {attribute: bool (N,)}, rows as in `load`.
 
     name: "emoji" or, only with full, "celeb_a", which has 40 attributes, as "Smiling".
         Those of the emoji, as far as the names of the drawings tell them, are the
@@ -53,8 +53,8 @@ def attributes(
         "red hair", "curly hair", "white hair", "bald", "beard", and one column for
         each "role ..." and each "gesture ...".
     split, full, data_dir: as in `load`.
-    The order is that of `gencourse.data.sets.SETS[name].attributes`. Raises ValueError
-    for a set without attributes. The arrays are read-only.
+    The order is that of `gencourse.data.registry.SETS[name].attributes`. Raises
+    ValueError for a set without attributes. The arrays are read-only.
     """
     entry = find(name)
     _check_split(split)
@@ -62,7 +62,7 @@ def attributes(
         known = ", ".join(other for other, e in SETS.items() if e.attributes)
         raise ValueError(f"{entry.title} has no attributes; these sets have: {known}")
     if full:
-        table = cache.attributes(name, split, prepared.find(name, data_dir))
+        table = cache.attributes(name, split, tfds_store.find(name, data_dir))
     else:
         _check_embedded(name)
         (table,) = _embedded(name, f"{split}_attributes")
@@ -72,7 +72,7 @@ def attributes(
 
 
 def drawings(name: str, split: str = "train") -> np.ndarray:
-    """The drawing of each picture: str (N,), in the rows of `load`, read-only.
+    """Return the drawing of each picture: str (N,), rows as in `load`, read-only.
 
     name: "emoji". A drawing of a person comes in up to six skin tones, which share its
     name, as "man curly hair", "woman astronaut" or, a person, "astronaut". No drawing

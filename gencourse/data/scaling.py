@@ -25,8 +25,27 @@ def scale(images, to: str):
     return _read_only(images.astype(np.float32) / (255 / (high - low)) + low)
 
 
+def to_unit(images) -> np.ndarray:
+    """Bring pictures from [-1, 1], the range of tanh, to [0, 1]: same shape, float32.
+
+    Judges and plots take pictures in [0, 1]. Of any shape, in the range of tanh.
+
+    Raises:
+      TypeError: if they are not floats. ValueError: if a value is not finite or not in
+        [-1, 1].
+    """
+    if not _is_float(images):
+        raise TypeError(
+            f"the pictures are {_dtype(images)}, not float in [-1, 1]: "
+            'bytes are scaled by data.scale(images, "unit")'
+        )
+    images = np.asarray(images).astype(np.float32)
+    _check_values(images, -1.0, 1.0, _unscale_hint("tanh"))
+    return (images + 1) / 2
+
+
 def unscale(images, from_: str) -> np.ndarray:
-    """Back from float pictures (N, H, W, C) in the range `from_` to uint8, rounded.
+    """Bring float pictures (N, H, W, C) in the range `from_` back to uint8, rounded.
 
     The inverse of `scale`. Raises if a value is not finite or out of the range.
     """

@@ -8,13 +8,13 @@ cheaply, by one picture a class, or by any picture for any label.
 
 import numpy as np
 
-from gencourse.metrics.samples import check_labels
+from gencourse.validation import check_labels
 
 AT_LEAST = 20  # pictures of a class: the variance of fewer says little
 
 
 def variance_within(pictures, labels, real, real_labels, classes=10):
-    """For each class, the variance of its pictures over that of the real ones.
+    """Return for each class the variance of its pictures over that of the real ones.
 
     The variance is summed over pixels: half the mean squared distance of two pictures
     of the class. 1: as different as real ones; 0: all the same.

@@ -1,6 +1,6 @@
 """What is wrong with a GAN's run, and the figure that says so.
 
-    history, samples, real --figures--> a dict of numbers --decide--> a Diagnosis
+    history, samples, real --measurements--> a dict of numbers --decide--> a Diagnosis
 
 No single curve tells. D that is right on 98% of the pictures is normal in a run that
 goes well, and so is a loss that stands still. So most verdicts ask for a sign in the
@@ -9,7 +9,7 @@ the order in which they are tried; the first that holds is given, the others tha
 too are named beside it:
 
   not finite        A number in the history or in the samples is NaN or infinite. All
-                    other figures would be made of it.
+                    other measurements would be made of it.
   oscillation       D's belief in the fakes swings, up to the end. Before all that
                     looks at the samples: they are those of one moment, and a few steps
                     earlier or later they would have been others.
@@ -42,7 +42,7 @@ hits and the misses. Those of the labels were set by hand, on constructed cases.
 
 import dataclasses
 
-from gencourse.metrics.evidence import figures
+from gencourse.metrics.evidence import measurements
 
 BAD = "near", ">", 1.45  # the samples are bad
 AHEAD = "d_right", ">", 0.95  # D names nearly every picture rightly
@@ -69,11 +69,11 @@ ADVICE = {
     "stop_gradient lies between D and G; that G's loss is the non-saturating one.",
     "D won": "Slow D down: a lower rate, one step for one of G, a smaller network. See "
     "that G's last function reaches all that real pixels reach.",
-    "total collapse": "See that the seeds differ. Then cross-entropy, LeakyReLU, Adam "
-    "and LayerNorm in G; lower rates.",
+    "total collapse": "See that the latents differ. Then cross-entropy, LeakyReLU, "
+    "Adam and LayerNorm in G; lower rates.",
     "labels ignored": "See that G and D both get the labels, and that pictures and "
     "labels are shuffled together. Then give D real pictures under wrong labels too.",
-    "partial collapse": "See that the seeds differ and are long enough, and that "
+    "partial collapse": "See that the latents differ and are long enough, and that "
     "every class is among the batches. Then lower rates, and LayerNorm in G.",
     "oscillation": "Lower both rates, and Adam's b1 to 0.5; let D and G take turns at "
     "every step.",
@@ -87,14 +87,14 @@ ADVICE = {
 class Diagnosis:
     """What `diagnose` found: print it.
 
-    verdict: a key of `ADVICE`. because: the figures that decided, beside their
-    thresholds. also: the other verdicts that hold. figures: all that was measured.
+    verdict: a key of `ADVICE`. because: the measurements that decided, beside their
+    thresholds. also: the other verdicts that hold. measurements: all that was measured.
     """
 
     verdict: str
     because: str
     also: tuple
-    figures: dict
+    measurements: dict
 
     @property
     def advice(self):
@@ -104,8 +104,12 @@ class Diagnosis:
         lines = [f"{self.verdict}: {self.because}"]
         if self.also:
             lines.append(f"Also: {', '.join(self.also)}.")
-        figures = (f"{name} {value:.3g}" for name, value in self.figures.items())
-        return "\n".join([*lines, self.advice, f"Figures: {', '.join(figures)}."])
+        measurements = (
+            f"{name} {value:.3g}" for name, value in self.measurements.items()
+        )
+        return "\n".join(
+            [*lines, self.advice, f"Measurements: {', '.join(measurements)}."]
+        )
 
 
 def diagnose(history, samples, *, real, judge, labels=None, swapped=None):
@@ -113,19 +117,20 @@ def diagnose(history, samples, *, real, judge, labels=None, swapped=None):
 
     Args:
       history: what `fit` returned for `gan.train_step`, or the `.history` of its
-        NotFinite: a dict of arrays (steps,). It needs "p_fake", "real_right" and
-        "fake_right"; without "g_norm" a vanished gradient cannot be seen; of all
-        others only whether they are finite is read. At least 20 steps, if finite.
+        NotFinite: a dict of arrays (steps,). It needs "p_fake", "d_accuracy_real" and
+        "d_accuracy_fake"; without "g_grad_norm" a vanished gradient cannot be seen; of
+        all others only whether they are finite is read. At least 20 steps, if finite.
       samples: what G draws at the end, (N, 28, 28, 1), float in [0, 1], N at least
-        100; the first 1,000 are looked at. Those of a G that ends in tanh: (x + 1) / 2.
+        100; the first 1,000 are looked at. Bring those of a G that ends in tanh into
+        that range with `data.to_unit`.
       real: the pictures that it was trained on, (M, 28, 28, 1), float in [0, 1], M at
         least 2. All of them: from a part nobody can tell what was copied.
       judge: a `metrics.judge.Judge` of such pictures.
       labels: (N,), int: what was asked of a conditional G, one a sample.
-      swapped: as samples, from the same seeds, row by row, with other labels.
+      swapped: as samples, from the same latent vectors, row by row, with other labels.
 
     Returns:
-      A `Diagnosis`. `evidence.figures` and `decide` are its two halves.
+      A `Diagnosis`. `evidence.measurements` and `decide` are its two halves.
 
     Raises:
       ValueError: on missing keys, other shapes, ranges or dtypes.
@@ -137,16 +142,16 @@ def diagnose(history, samples, *, real, judge, labels=None, swapped=None):
     too. The thresholds come from small dense networks.
     """
     checked = dict(real=real, judge=judge, labels=labels, swapped=swapped)
-    return decide(figures(history, samples, **checked))
+    return decide(measurements(history, samples, **checked))
 
 
-def decide(figures):
-    """The Diagnosis that `figures` gives, by `RULES`."""
+def decide(measured):
+    """Return the Diagnosis that follows from `measured` by `RULES`."""
     found = {}
     for verdict, ways in RULES.items():
-        holds = [way for way in ways if all(_is_so(figures, *rule) for rule in way)]
+        holds = [way for way in ways if all(_is_so(measured, *rule) for rule in way)]
         if holds:
-            found[verdict] = _because(figures, holds[0])
+            found[verdict] = _because(measured, holds[0])
     if "total collapse" in found:
         found.pop("partial collapse", None)
     if len(found) > 1:
@@ -154,15 +159,15 @@ def decide(figures):
     if not found:
         found["healthy"] = "no figure is past its threshold"
     verdict, *also = found
-    return Diagnosis(verdict, found[verdict], tuple(also), figures)
+    return Diagnosis(verdict, found[verdict], tuple(also), measured)
 
 
-def _is_so(figures, name, sign, threshold):
-    if name not in figures:
+def _is_so(measured, name, sign, threshold):
+    if name not in measured:
         return False
-    return figures[name] > threshold if sign == ">" else figures[name] < threshold
+    return measured[name] > threshold if sign == ">" else measured[name] < threshold
 
 
-def _because(figures, way):
+def _because(measured, way):
     words = {">": "above", "<": "below"}
-    return ", ".join(f"{n} is {figures[n]:.3g}, {words[s]} {t:g}" for n, s, t in way)
+    return ", ".join(f"{n} is {measured[n]:.3g}, {words[s]} {t:g}" for n, s, t in way)

@@ -1,28 +1,33 @@
-"""What a GAN's run shows, in figures: the evidence that `diagnosis` decides by."""
+"""Measure what a GAN's run shows: the evidence that `diagnosis` decides by."""
 
 import numpy as np
 from scipy.ndimage import median_filter
 
-from gencourse.metrics import judge as judges
+from gencourse.metrics import judges
 from gencourse.metrics.neighbours import nearest
-from gencourse.metrics.samples import check_labels, entropy
+from gencourse.metrics.samples import entropy
+from gencourse.validation import check_labels
 
 PARTS = 100  # a history is read as the means of so many parts, of like length
 AT_MOST = 1000  # samples, and real pictures beside them, that are looked at
 AT_LEAST = 100  # samples: with fewer, chance decides which classes are missing
 VOTES = 5  # nearest real pictures that name a sample; fewer where there are few
 ENOUGH = 0.25  # of a class's real share: with less it counts as missing
-NEEDED = "p_fake", "real_right", "fake_right"  # and "g_norm", if it is there
+NEEDED = (
+    "p_fake",
+    "d_accuracy_real",
+    "d_accuracy_fake",
+)  # and "g_grad_norm", if it is there
 
 
-def figures(history, samples, *, real, judge, labels=None, swapped=None):
-    """All that `decide` needs to know: a dict of floats. Arguments as in `diagnose`.
+def measurements(history, samples, *, real, judge, labels=None, swapped=None):
+    """Return all that `decide` needs: a dict of floats. Arguments as in `diagnose`.
 
     not_finite: how many numbers of history and samples are NaN or infinite; with
       first_bad_step, counted from 1 (0: only samples). If there is one, no more is
       measured.
     Of the history, cut into 100 parts; "at the end" is the last quarter:
-    d_right: the share that D names rightly, real and fake, at the end: the median of
+    d_right: the share that D gets right, real and fake, at the end: the median of
       the parts, which overlooks a short stumble.
     p_fake: D's belief in fakes at the end, a median too. p_fake_rise: how much more
       than in the quarter before.
@@ -59,7 +64,7 @@ def figures(history, samples, *, real, judge, labels=None, swapped=None):
         return {"not_finite": float(wrong), "first_bad_step": float(min(steps or [0]))}
     real = _pictures(real, "real", at_least=2)
     if labels is not None:
-        labels = check_labels(labels)
+        labels = check_labels(labels, 10)
         if len(labels) != len(samples):
             raise ValueError(
                 f"There are {len(labels)} labels and {len(samples)} samples: one each."
@@ -70,7 +75,7 @@ def figures(history, samples, *, real, judge, labels=None, swapped=None):
         if len(swapped) != len(samples):
             raise ValueError(
                 f"There are {len(swapped)} swapped ones and {len(samples)} samples: "
-                f"one each, from the same seeds."
+                f"one each, from the same latent vectors."
             )
         swapped = swapped[:AT_MOST]
     found = {"not_finite": 0.0, **_of_history(history)}
@@ -79,7 +84,7 @@ def figures(history, samples, *, real, judge, labels=None, swapped=None):
 
 
 def in_parts(values):
-    """The means of `PARTS` parts of like length; of a shorter run, all its values."""
+    """Return the means of `PARTS` parts of like length; of short runs, all values."""
     return np.array([p.mean() for p in np.array_split(values, min(PARTS, len(values)))])
 
 
@@ -93,14 +98,17 @@ def _of_history(history):
     )
     p_fake = np.median(parts["p_fake"][end])
     found = {
-        "d_right": np.median(parts["real_right"][end] + parts["fake_right"][end]) / 2,
+        "d_right": np.median(
+            parts["d_accuracy_real"][end] + parts["d_accuracy_fake"][end]
+        )
+        / 2,
         "p_fake": p_fake,
         "p_fake_rise": p_fake - np.median(parts["p_fake"][before]),
         "swing": np.ptp(np.quantile(parts["p_fake"][half], [0.05, 0.95])),
     }
-    if "g_norm" in parts:
-        found["g_gradient"] = parts["g_norm"][end].mean() / max(
-            parts["g_norm"].max(), 1e-12
+    if "g_grad_norm" in parts:
+        found["g_gradient"] = parts["g_grad_norm"][end].mean() / max(
+            parts["g_grad_norm"].max(), 1e-12
         )
     return found
 
@@ -150,7 +158,7 @@ def _smooth(pictures):
 
 
 def _vote(judge, real, at):
-    """What the judge calls most of the real pictures in each row of `at` (N, k)."""
+    """Return what the judge calls most real pictures in each row of `at` (N, k)."""
     rows, where = np.unique(at, return_inverse=True)
     # In whole thousands, so that the judge is not compiled for every other number.
     many = np.resize(rows, -(-len(rows) // 1000) * 1000)
@@ -159,19 +167,19 @@ def _vote(judge, real, at):
 
 
 def _covered(named, named_real):
-    """The share of the real ones' classes of which samples draw enough."""
+    """Return the share of the real ones' classes of which samples draw enough."""
     shares, real = (np.bincount(n, minlength=10) / len(n) for n in (named, named_real))
     there = real > 0.03  # what is less may be the judge's slips
     return (shares[there] >= ENOUGH * real[there]).mean()
 
 
 def _usual(some, data):
-    """The median distance of `some` rows of data to the nearest other row."""
+    """Return the median distance of `some` rows of data to the nearest other row."""
     return np.median(nearest(some, data, k=2)[0][:, 1])
 
 
 def _variety(rows, named, real_rows, named_real):
-    """Variance within the judged classes, over that of the same classes if real."""
+    """Return the variance within the judged classes, over that of real ones."""
     of_samples = of_real = 0
     for label in np.unique(named):
         mine, theirs = rows[named == label], real_rows[named_real == label]
@@ -187,7 +195,7 @@ def _correlation(a, b):
 
 
 def check_history(history):
-    """A ValueError where `history` is not what `diagnose` can read."""
+    """Raise ValueError if `history` is not what `diagnose` can read."""
     missing = [name for name in NEEDED if name not in history]
     if missing:
         raise ValueError(
@@ -207,7 +215,7 @@ def check_history(history):
 
 
 def _pictures(pictures, name, at_least):
-    """As float32, or a ValueError. NaN and infinity pass only in samples."""
+    """Return pictures as float32, or raise ValueError. Only samples may hold NaN."""
     pictures = np.asarray(pictures)
     if pictures.ndim != 4 or pictures.shape[1:] != (28, 28, 1):
         raise ValueError(f"{name} are (N, 28, 28, 1); given {pictures.shape}.")
@@ -224,6 +232,6 @@ def _pictures(pictures, name, at_least):
     if inside.size and (inside.min() < 0 or inside.max() > 1):
         raise ValueError(
             f"{name} lie in [0, 1]; given [{inside.min():g}, {inside.max():g}]. What "
-            f"comes of tanh becomes so by (x + 1) / 2."
+            f"comes of tanh becomes so by data.to_unit(x)."
         )
     return pictures.astype(np.float32)

@@ -5,11 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from gencourse.resolve import check_of
+from gencourse.validation import check_of
 
 
-def log_likelihood(log_weight, model, x, key, *, samples=500, rows=100, at_once=50):
-    """A lower bound of log p(x) of each picture, in nats, by importance sampling.
+def importance_weighted_bound(
+    log_importance_weight, model, x, key, *, samples=500, rows=100, at_once=50
+):
+    """Bound log p(x) of each picture from below, in nats, by importance sampling.
 
     The logarithm of the mean of `samples` weights p(x, z) / q(z | x), z from q(z | x).
     One sample gives the ELBO; on average the bound rises with every further one, and
@@ -42,7 +44,7 @@ def log_likelihood(log_weight, model, x, key, *, samples=500, rows=100, at_once=
             f"There are {len(x)} rows, samples={samples}, rows={rows}, "
             f"at_once={at_once}: each must be 1 or more."
         )
-    if check_batch := check_of(log_weight):
+    if check_batch := check_of(log_importance_weight):
         check_batch(x, (model,))
     model = nnx.view(model, use_running_average=True, raise_if_not_found=False)
     at_once = min(at_once, samples)
@@ -53,7 +55,9 @@ def log_likelihood(log_weight, model, x, key, *, samples=500, rows=100, at_once=
         for j in range(0, samples, at_once):
             chance = jax.random.fold_in(jax.random.fold_in(key, i), j)
             n = min(at_once, samples - j)
-            more = np.asarray(_log_sum(model, some, chance, log_weight, n), np.float64)
+            more = np.asarray(
+                _log_sum(model, some, chance, log_importance_weight, n), np.float64
+            )
             if not np.isfinite(more).all():
                 raise FloatingPointError(
                     f"A weight of row {i + int(np.argmin(np.isfinite(more)))} is NaN "
@@ -65,9 +69,9 @@ def log_likelihood(log_weight, model, x, key, *, samples=500, rows=100, at_once=
     return np.concatenate(results)
 
 
-@nnx.jit(static_argnames=("log_weight", "n"))
-def _log_sum(model, x, key, log_weight, n):
-    """log of the sum of n weights for each row of x: (B,)."""
+@nnx.jit(static_argnames=("log_importance_weight", "n"))
+def _log_sum(model, x, key, log_importance_weight, n):
+    """Return the log of the sum of n weights for each row of x: (B,)."""
     many = jnp.repeat(x, n, axis=0)  # (B * n, ...)
-    weights = log_weight(model, many, key).reshape(len(x), n)
+    weights = log_importance_weight(model, many, key).reshape(len(x), n)
     return jax.nn.logsumexp(weights, axis=1)

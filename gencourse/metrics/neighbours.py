@@ -13,7 +13,7 @@ K_D_TREE = 20  # up to so many dimensions `nearest` is faster by a tree
 
 
 def nearest(points, data, k=1):
-    """The k nearest rows of `data` for each row of `points`, nearest first.
+    """Find the k nearest rows of `data` for each row of `points`, nearest first.
 
     Does a model copy? Look at the nearest training pictures of its samples, and beside
     their distances at those of real test pictures. A copy moved by one pixel is far
@@ -78,7 +78,7 @@ def knn_classify(points, data, labels, k=15):
 
 
 def precision_recall(fake, real, k=3):
-    """Two shares: of samples that look real, and of real ones that samples look like.
+    """Return the shares of samples that look real and of real ones that they cover.
 
     Around each point lies a ball that reaches to its k-th nearest neighbour on its own
     side. Precision is the share of `fake` within any ball of `real`; recall the share
@@ -125,7 +125,7 @@ def _check_alike(points, data, names):
 
 
 def _squares(a, b):
-    """Squared distances of all rows of a (N, D) and b (M, D), float64: (N, M).
+    """Return squared distances of the rows of a (N, D) and b (M, D), float64: (N, M).
 
     |a|^2 + |b|^2 - 2 a.b, a matrix product. What is less than its rounding is set to 0,
     so that copies lie at distance 0.
@@ -137,7 +137,7 @@ def _squares(a, b):
 
 
 def _share_inside(points, data, k, block=500):
-    """The share of points within reach of any row of data's k-th neighbour."""
+    """Return the share of points within reach of any row of data's k-th neighbour."""
     radii = []
     for i in range(0, len(data), block):
         square = _squares(data[i : i + block], data)
@@ -151,7 +151,7 @@ def _share_inside(points, data, k, block=500):
 
 
 def _nearest_of_all(points, data, k, block=1024, data_block=4096):
-    """`nearest` by all the distances, as matrix products of blocks; where D is large.
+    """Do as `nearest`, for large D: by all distances, as matrix products of blocks.
 
     A matrix product finds a few more rows than asked; their distances are then taken
     from the differences themselves, which are exact, and decide.

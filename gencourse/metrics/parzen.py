@@ -27,13 +27,13 @@ the mean over test pictures: `values.std(ddof=1) / len(values) ** 0.5`.
 import numpy as np
 
 
-def log_likelihood(x, samples, bandwidth):
-    """log p(x) of each picture under Gaussians around samples, in nats.
+def parzen_log_likelihood(x, samples, bandwidth):
+    """Return log p(x) of each picture under Gaussians around samples, in nats.
 
     Args:
       x: (N, ...), float in [0, 1]; real test pictures, or points. samples: (M, ...), of
         the same shape but for M, float in [0, 1]. A generator that ends in tanh gives
-        [-1, 1]: (fake + 1) / 2.
+        [-1, 1]: data.to_unit(fake).
       bandwidth: the deviation of each Gaussian in every pixel, above 0; from
         `choose_bandwidth`.
 
@@ -51,7 +51,7 @@ def log_likelihood(x, samples, bandwidth):
 
 
 def choose_bandwidth(validation, samples, bandwidths):
-    """The bandwidth under which validation pictures are likeliest.
+    """Choose the bandwidth under which validation pictures are likeliest.
 
     Args:
       validation: (N, ...), float in [0, 1]; real pictures that are neither training
@@ -65,7 +65,7 @@ def choose_bandwidth(validation, samples, bandwidths):
     Raises:
       ValueError: where the best is the smallest or the greatest one, as a better one
         may then lie outside: it says on which side to offer more. On fewer than three;
-        of `log_likelihood`.
+        of `parzen_log_likelihood`.
 
     The distances are computed once, and serve every bandwidth.
     """
@@ -92,7 +92,7 @@ def choose_bandwidth(validation, samples, bandwidths):
 
 
 def _log_likelihoods(x, samples, bandwidths):
-    """`log_likelihood` for several bandwidths: (len(bandwidths), N), float64.
+    """Return it for several bandwidths: (len(bandwidths), N), float64.
 
     In float64: a squared distance is the small difference of large sums, and is then
     divided by bandwidth^2.
@@ -135,6 +135,6 @@ def _pixels(x, name):
         raise ValueError(
             f"{name}: floats in [0, 1]; given {x.dtype} in [{low:g}, {high:g}]. Scale "
             f'bytes with data.scale(images, "unit"), and the samples of a generator '
-            f"that ends in tanh with (fake + 1) / 2."
+            f"that ends in tanh with data.to_unit(fake)."
         )
     return x

@@ -8,27 +8,12 @@ and put the same figure of real test data beside each.
 
 import numpy as np
 
-
-def check_labels(labels, classes=10):
-    """`labels` as an array (N,); a ValueError where they are not integers from 0 up to
-    `classes` - 1, or where there is none."""
-    labels = np.asarray(labels)
-    if labels.ndim != 1 or labels.dtype.kind not in "iu" or not len(labels):
-        raise ValueError(
-            f"Labels are whole numbers (N,), at least one; given {labels.dtype} "
-            f"{labels.shape}. A judge's probabilities become labels by .argmax(-1)."
-        )
-    if labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(
-            f"Labels of {classes} classes lie in 0..{classes - 1}; given "
-            f"{labels.min()}..{labels.max()}."
-        )
-    return labels
+from gencourse.validation import check_labels
 
 
 def check_rows(x, name):
-    """`x` as an array of rows (N, D); a ValueError where it has another shape, or holds
-    NaN or infinite values."""
+    """Return `x` as an array of rows (N, D); raise ValueError for another shape, or
+    if they hold NaN or infinite values."""
     x = np.asarray(x)
     if x.ndim != 2 or not x.size:
         raise ValueError(
@@ -39,8 +24,8 @@ def check_rows(x, name):
     return x
 
 
-def coverage(labels, classes=10, *, at_least=0.1):
-    """How many classes are there.
+def class_coverage(labels, classes=10, *, at_least=0.1):
+    """Count the classes that are covered.
 
     A class counts where its share of the labels is at least `at_least` of an even
     share, 1 / classes. With 10 classes and the default: 1 label in 100. One stray
@@ -68,7 +53,7 @@ def coverage(labels, classes=10, *, at_least=0.1):
 
 
 def entropy(labels, classes=10):
-    """The entropy of the labels' distribution, in nats: from 0 to log(classes).
+    """Return the entropy of the labels' distribution, in nats: 0 to log(classes).
 
     0 where all are the same; log 10 = 2.303 where each of ten comes as often.
 
@@ -92,7 +77,7 @@ def entropy(labels, classes=10):
 
 
 def moments(features):
-    """The Gaussian that fits features best: mean (D,) and covariance (D, D), float64.
+    """Fit a Gaussian to features: return mean (D,) and covariance (D, D), float64.
 
     Args:
       features: (N, D), float. N is at least D + 1: with fewer rows the covariance is
@@ -110,8 +95,8 @@ def moments(features):
     return features.mean(0), np.cov(features, rowvar=False).reshape(d, d)
 
 
-def frechet(features, reference):
-    """The Frechet distance, squared, of two Gaussians fitted to features.
+def frechet_distance(features, reference):
+    """Return the squared Frechet distance of two Gaussians fitted to features.
 
     |m1 - m2|^2 + trace(C1 + C2 - 2 (C1 C2)^(1/2)): 0 where means and covariances
     agree. On the features of the Inception network it is known as FID.
@@ -179,6 +164,6 @@ def _check_moments(pair, d):
 
 
 def _root(covariance):
-    """A with A A^T = covariance, singular or not."""
+    """Return A with A A^T = covariance, singular or not."""
     values, vectors = np.linalg.eigh(covariance)
     return vectors * np.sqrt(np.maximum(values, 0))

@@ -8,8 +8,8 @@ and no class is told by its colour alone.
 """
 
 from gencourse.plot.base import PALETTE, Gif, Picture
-from gencourse.plot.charts import bars, curves, heat, histograms
-from gencourse.plot.pictures import gif, grid, plane, rows
+from gencourse.plot.charts import bars, curves, heatmap, histograms
+from gencourse.plot.pictures import gif, grid, latent_grid, rows
 from gencourse.plot.points import moving_points, regions, scatter
 
 __all__ = [
@@ -20,10 +20,10 @@ __all__ = [
     "curves",
     "gif",
     "grid",
-    "heat",
+    "heatmap",
     "histograms",
     "moving_points",
-    "plane",
+    "latent_grid",
     "regions",
     "rows",
     "scatter",

@@ -21,7 +21,7 @@ class Picture(Figure):
         self.colours = None  # or how many the PNG may have, at some loss
 
     def png(self):
-        """The PNG as bytes: the same bytes for the same picture, and few of them."""
+        """Return the PNG: the same bytes for the same picture, and few of them."""
         raw = io.BytesIO()
         self.savefig(raw, format="png", metadata={"Software": None})
         image = Image.open(raw).convert("RGB")
@@ -60,7 +60,7 @@ def finite(values, title):
 
 
 def animate(stills, milliseconds):
-    """A GIF's bytes, of PIL images; the last one stays ten times as long."""
+    """Return a GIF's bytes, of PIL images; the last one stays ten times as long."""
     out = io.BytesIO()
     stills[0].save(
         out,

@@ -9,7 +9,7 @@ from gencourse.plot.base import PALETTE, Picture, finite
 def curves(
     series, title, *, x="step", y="loss", smooth=1, lines=None, notes=None, alt=None
 ):
-    """One line a series, named at its end.
+    """Draw one line per series, named at its end.
 
     Args:
       series: a dict from a name to an array (steps,), or to a pair (xs, ys).
@@ -54,7 +54,7 @@ def curves(
 
 
 def bars(names, values, title, *, x, line=None, percent=False, alt=None):
-    """Horizontal bars, one a name, with their values written out.
+    """Draw horizontal bars, one per name, with their values written out.
 
     Args:
       line: a pair (name, value): a dashed line to compare with.
@@ -81,7 +81,7 @@ def bars(names, values, title, *, x, line=None, percent=False, alt=None):
 
 
 def histograms(named, title, *, x, bins=40, alt=None):
-    """Outlines of several distributions over one axis, each as a density.
+    """Draw outlines of several distributions over one axis, each as a density.
 
     Args:
       named: a dict from a name to values (N,).
@@ -108,8 +108,8 @@ def histograms(named, title, *, x, bins=40, alt=None):
     return picture
 
 
-def heat(values, title, *, x, y, xs, ys=None, alt=None):
-    """A matrix as grey fields, such as a network's few outputs over time.
+def heatmap(values, title, *, x, y, xs, ys=None, alt=None):
+    """Draw a matrix as grey fields, such as a network's few outputs over time.
 
     Args:
       values: (rows, columns), float in [0, 1]; 0 is black. Row 0 stands at the top.

@@ -7,7 +7,7 @@ from gencourse.plot.base import Gif, Picture, animate
 
 
 def grid(images, title, *, labels=None, columns=10, alt=None):
-    """Pictures side by side, `columns` a row, each under its label if there are any.
+    """Show pictures side by side, `columns` a row, each under its label if it has one.
 
     Args:
       images: (N, H, W, 1 or 3), uint8, or float in [0, 1].
@@ -33,7 +33,7 @@ def grid(images, title, *, labels=None, columns=10, alt=None):
 
 
 def rows(named, title, *, alt=None):
-    """Rows of pictures under each other, for before and after.
+    """Show rows of pictures under each other, for before and after.
 
     Args:
       named: a dict from a row's name to pictures (N, H, W, C), the same N in each;
@@ -61,8 +61,8 @@ def rows(named, title, *, alt=None):
     return picture
 
 
-def plane(images, xs, ys, title, *, axes=("z[0]", "z[1]"), alt=None):
-    """Decoded pictures at the places of the plane that they were decoded from.
+def latent_grid(images, xs, ys, title, *, axes=("z[0]", "z[1]"), alt=None):
+    """Show decoded pictures at the places of the plane that they were decoded from.
 
     Args:
       images: (len(ys) * len(xs), H, W, C), the row of ys[0] first; uint8 or [0, 1].
@@ -86,7 +86,7 @@ def plane(images, xs, ys, title, *, axes=("z[0]", "z[1]"), alt=None):
 
 
 def gif(frames, title, *, names=None, columns=10, strip=6, milliseconds=200):
-    """Frames of pictures as an animation, and some of them as a still strip.
+    """Show frames of pictures as an animation, and some of them as a still strip.
 
     Args:
       frames: (T, N, H, W, C), uint8, or float in [0, 1]: N pictures at T moments.
@@ -114,7 +114,7 @@ def gif(frames, title, *, names=None, columns=10, strip=6, milliseconds=200):
 
 
 def _pixels(images):
-    """Floats (N, H, W, 1 or 3) in [0, 1], or a ValueError."""
+    """Return floats (N, H, W, 1 or 3) in [0, 1], or raise ValueError."""
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or not len(images):
         raise ValueError(
@@ -127,13 +127,13 @@ def _pixels(images):
     if not (-1e-6 <= low and high <= 1 + 1e-6):
         raise ValueError(
             f"Float pictures lie in [0, 1]; these lie in [{low:g}, {high:g}]. "
-            f"From [-1, 1] take (images + 1) / 2."
+            f"From [-1, 1] take data.to_unit(images)."
         )
     return images.clip(0, 1)
 
 
 def _mosaic(images, columns, gap):
-    """One white sheet with all pictures, and where (row, column) each one begins."""
+    """Lay pictures on a white sheet; return it and where (row, column) each begins."""
     n, h, w, c = images.shape
     lines = -(-n // columns)
     sheet = np.ones((lines * (h + gap) + 2, columns * (w + 2) + 2, c), np.float32)

@@ -15,7 +15,7 @@ _HALO = [withStroke(linewidth=3, foreground="white")]
 def scatter(
     points, labels, names, title, *, axes=("z[0]", "z[1]"), extra=None, alt=None
 ):
-    """Points in the plane coloured by class, each class named at its median.
+    """Draw points in the plane coloured by class, each class named at its median.
 
     Args:
       points: (N, 2), float; or a dict from a panel's name to such points, for panels
@@ -56,7 +56,7 @@ def scatter(
 def regions(
     classes, xs, ys, names, title, *, points=None, axes=("z[0]", "z[1]"), alt=None
 ):
-    """Which class claims which part of the plane, as a map.
+    """Draw a map of which class claims which part of the plane.
 
     Args:
       classes: (len(ys), len(xs)), int: the class at each place.
@@ -91,7 +91,7 @@ def regions(
 def moving_points(
     frames, real, title, *, names=None, strip=6, milliseconds=200, alt=None
 ):
-    """Points in the plane that move from frame to frame, over others that stay.
+    """Animate points in the plane that move from frame to frame, over others that stay.
 
     Args:
       frames: (T, N, 2), float: N points at T moments. real: (M, 2), drawn in grey.

@@ -1,0 +1,1 @@
+"""What `python -m gencourse` does: one module a command."""
