@@ -18,13 +18,13 @@ import argparse
 import contextlib
 import json
 import os
-import platform
 import time
 from pathlib import Path
 
 import jax
 import numpy as np
 
+from benchmarks import driver
 from experiments import autoencoders, cgans, dcgans, gans, machine  # noqa: F401
 from experiments.registry import EXPERIMENTS
 
@@ -71,11 +71,7 @@ def device():
     d = jax.devices()[0]
     if d.platform != "cpu":
         return f"{d.device_kind} x {jax.device_count()}, jax {jax.__version__}"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-    return (
-        f"cpu, {cores or os.cpu_count()} cores, {platform.machine()}, "
-        f"jax {jax.__version__}"
-    )
+    return f"cpu, {driver.machine()}, jax {jax.__version__}"
 
 
 def summarise(runs, entry):
