@@ -9,10 +9,12 @@ Paper: G. E. Hinton, R. R. Salakhutdinov, "Reducing the dimensionality of data w
 neural networks", Science 313 (2006).
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
+from jax.typing import ArrayLike
 
 from gencourse.inference import map_batches
 from gencourse.layers import Conv, ConvTranspose, Linear
@@ -70,7 +72,7 @@ class Autoencoder(nnx.Module):
         return self.decoder(self.encoder(x))  # logits (B, 32, 32, 1)
 
 
-def reconstruction_loss(logits, x):
+def reconstruction_loss(logits: ArrayLike, x: ArrayLike) -> jax.Array:
     """Return the binary cross-entropy in nats an image: (B,), summed over pixels.
 
     Args:
@@ -87,7 +89,9 @@ def reconstruction_loss(logits, x):
 
 
 @nnx.jit
-def train_step(model, optimizer, batch, key):
+def train_step(
+    model: nnx.Module, optimizer: nnx.Optimizer, batch: jax.Array, key: jax.Array
+) -> dict[str, jax.Array]:
     """Take one step of gradient descent. The metrics are nats an image and a pixel.
 
     Args:
@@ -104,13 +108,13 @@ def train_step(model, optimizer, batch, key):
     return {"loss": loss, "bce": loss / batch[0].size}
 
 
-def encode(model, x):
+def encode(model: nnx.Module, x: ArrayLike) -> jax.Array:
     """Return the codes (N, latent), float32, of pictures (N, 32, 32, 1) in [0, 1]."""
     check(x)
     return map_batches(_encode, model.encoder, x, size=ROWS)
 
 
-def decode(model, z):
+def decode(model: nnx.Module, z: ArrayLike) -> jax.Array:
     """Return the pictures (N, 32, 32, 1), float32 in [0, 1], of codes (N, latent)."""
     if np.ndim(z) != 2 or np.shape(z)[1] != model.latent or not len(z):
         raise ValueError(
@@ -121,19 +125,19 @@ def decode(model, z):
     return map_batches(_decode, model.decoder, z, size=ROWS)
 
 
-def reconstruct(model, x):
+def reconstruct(model: nnx.Module, x: ArrayLike) -> jax.Array:
     """Encode and decode pictures x (N, 32, 32, 1), float in [0, 1]; same shape."""
     return decode(model, encode(model, x))
 
 
-def bce_per_pixel(model, x):
+def bce_per_pixel(model: nnx.Module, x: ArrayLike) -> float:
     """Return the mean binary cross-entropy in nats a pixel on x (N, 32, 32, 1)."""
     check(x)
     losses = map_batches(_losses, model, x, size=ROWS)  # (N,)
     return float(losses.mean()) / x[0].size
 
 
-def interpolate(model, a, b, n=8):
+def interpolate(model: nnx.Module, a: ArrayLike, b: ArrayLike, n: int = 8) -> jax.Array:
     """Decode n pictures (n, 32, 32, 1) on the line between two codes (latent,)."""
     t = jnp.linspace(0, 1, n)[:, None]  # (n, 1)
     return decode(model, (1 - t) * a[None] + t * b[None])

@@ -13,11 +13,13 @@ to image synthesis", ICML 2016.
 """
 
 import itertools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.typing import ArrayLike
 
 from gencourse import gan, inference
 from gencourse.gan import LEAKY, sample_latent
@@ -150,7 +152,7 @@ class Discriminator(nnx.Module):
         return embed_labels(self, y)
 
 
-def embed_labels(network, y):
+def embed_labels(network: nnx.Module, y: jax.Array) -> jax.Array:
     """Return the learned vectors (B, embedding), float, of labels y (B,), int.
 
     A label out of range becomes NaN, at which training stops. If `network.classes` is
@@ -164,7 +166,7 @@ def embed_labels(network, y):
     return network.embed(y)
 
 
-def one_hot(network, y):
+def one_hot(network: nnx.Module, y: jax.Array) -> jax.Array:
     """Return labels y (B,), int, as one-hot vectors (B, classes), float.
 
     A label out of range becomes NaN, at which training stops. If `network.classes` is
@@ -178,7 +180,7 @@ def one_hot(network, y):
     return jnp.where(inside[:, None], vectors, jnp.nan)
 
 
-def by_vectors(network):
+def by_vectors(network: nnx.Module) -> nnx.Module:
     """Return a copy of a network that takes vectors (B, embedding) in place of labels.
 
     The vectors are what labels become, `network.embed_labels(y)`, and what lies between
@@ -189,7 +191,7 @@ def by_vectors(network):
     return copy
 
 
-def concat_condition(x, y):
+def concat_condition(x: jax.Array, y: jax.Array) -> jax.Array:
     """Append y (B, E) to the channels of x, rows (B, D) or maps (B, H, W, C), float.
 
     Returns:
@@ -204,16 +206,16 @@ def concat_condition(x, y):
 
 @nnx.jit(static_argnames=("mismatch_weight", "d_loss", "g_loss"))
 def train_step(
-    generator,
-    discriminator,
-    g_optimizer,
-    d_optimizer,
-    batch,
-    key,
-    mismatch_weight=0.0,
-    d_loss=gan.d_loss,
-    g_loss=gan.g_loss,
-):
+    generator: nnx.Module,
+    discriminator: nnx.Module,
+    g_optimizer: nnx.Optimizer,
+    d_optimizer: nnx.Optimizer,
+    batch: tuple[jax.Array, jax.Array],
+    key: jax.Array,
+    mismatch_weight: float = 0.0,
+    d_loss: Callable = gan.d_loss,
+    g_loss: Callable = gan.g_loss,
+) -> dict[str, jax.Array]:
     """Update D once, then G once: chapter 3's step, with the label given to both.
 
     Args:
@@ -275,7 +277,7 @@ def train_step(
     return metrics
 
 
-def wrong_labels(key, y, classes=10):
+def wrong_labels(key: jax.Array, y: jax.Array, classes: int = 10) -> jax.Array:
     """Draw for each label of y (N,), int, one of the other `classes`: (N,), int.
 
     Each of them is equally likely; there must be 2 classes or more.
@@ -283,7 +285,7 @@ def wrong_labels(key, y, classes=10):
     return (y + jax.random.randint(key, y.shape, 1, classes)) % classes
 
 
-def sample(generator, labels, key):
+def sample(generator: nnx.Module, labels: ArrayLike, key: jax.Array) -> jax.Array:
     """Draw one new picture for each of `labels` (N,), int: (N, *shape), float32.
 
     In the range of the generator's last function. A generator of `classes=None` takes
@@ -298,7 +300,7 @@ def sample(generator, labels, key):
     return inference.predict(generator, z, labels)
 
 
-def generate(generator, z, labels):
+def generate(generator: nnx.Module, z: ArrayLike, labels: ArrayLike) -> jax.Array:
     """Return the pictures (N, *shape), float32, that G makes of z (N, latent), float,
     and labels (N,), int, row by row.
 
@@ -312,7 +314,7 @@ def generate(generator, z, labels):
     return inference.predict(generator, z, labels)
 
 
-def p_real(discriminator, x, labels):
+def p_real(discriminator: nnx.Module, x: ArrayLike, labels: ArrayLike) -> jax.Array:
     """Return P(a real pair) of each picture of x (N, *shape) and its label: (N,).
 
     Raises:

@@ -40,7 +40,7 @@ class Maxout(nnx.Module):
         return x.max(axis=-1)  # (B, out)
 
 
-def unit_cube(key, shape):
+def unit_cube(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """Draw latent vectors from the unit cube, as the paper does."""
     return jax.random.uniform(key, shape)
 
@@ -104,7 +104,7 @@ class Discriminator(nnx.Module):
         return one_hot(self, y)
 
 
-def sgd(steps):
+def sgd(steps: int) -> optax.GradientTransformation:
     """Return the paper's optimizer, its schedules compressed from 288,000 to `steps`.
 
     The rate falls from 0.1, by a factor of 1.00004 per step of the paper, to no less

@@ -136,7 +136,7 @@ class Discriminator(nnx.Module):
         return self.logit(x)[:, 0]  # (B,)
 
 
-def hidden_widths(hidden):
+def hidden_widths(hidden: int) -> tuple[int, ...]:
     """Return (hidden,), the widths of the dense layers, or () for 0.
 
     Raises:
@@ -146,7 +146,7 @@ def hidden_widths(hidden):
     return (hidden,) if hidden else ()
 
 
-def feature_map_sizes(shape, width):
+def feature_map_sizes(shape: tuple[int, int, int], width: int) -> tuple[int, list[int]]:
     """Return (side of the first map, widths of D's maps in turn) for a picture shape.
 
     Raises:

@@ -14,12 +14,14 @@ adversarial networks", ICCV 2017.
 
 import functools
 import itertools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
+from jax.typing import ArrayLike
 
 from gencourse import inference
 from gencourse.layers import Dropout, LayerNorm, Linear, dense_stack, dropout_rngs
@@ -114,7 +116,7 @@ class Discriminator(nnx.Module):
         return self.logit(x)[:, 0]  # (B,)
 
 
-def d_loss(real, fake):
+def d_loss(real: ArrayLike, fake: ArrayLike) -> tuple[jax.Array, jax.Array]:
     """Return D's two terms, of logits (B,) and (B,): -log P(real), -log(1 - P(fake)).
 
     Each is a mean over the batch, in nats; log 2 if D cannot tell. Goodfellow and
@@ -123,38 +125,38 @@ def d_loss(real, fake):
     return nnx.softplus(-real).mean(), nnx.softplus(fake).mean()
 
 
-def g_loss(fake):
+def g_loss(fake: ArrayLike) -> jax.Array:
     """Return -log P(fake), the mean over logits (B,), in nats: the non-saturating loss,
     whose gradient is strong where G is bad."""
     return nnx.softplus(-fake).mean()
 
 
-def g_loss_saturating(fake):
+def g_loss_saturating(fake: ArrayLike) -> jax.Array:
     """Return log(1 - P(fake)), D's second term negated: flat where G is bad."""
     return -nnx.softplus(fake).mean()
 
 
-def d_loss_squared(real, fake):
+def d_loss_squared(real: ArrayLike, fake: ArrayLike) -> tuple[jax.Array, jax.Array]:
     """Return (P(real) - 1)^2 and P(fake)^2, of logits; each is 1/4 if D cannot tell."""
     return ((nnx.sigmoid(real) - 1) ** 2).mean(), (nnx.sigmoid(fake) ** 2).mean()
 
 
-def g_loss_squared(fake):
+def g_loss_squared(fake: ArrayLike) -> jax.Array:
     """Return (P(fake) - 1)^2, the mean over logits (B,)."""
     return ((nnx.sigmoid(fake) - 1) ** 2).mean()
 
 
 @nnx.jit(static_argnames=("d_loss", "g_loss"))
 def train_step(
-    generator,
-    discriminator,
-    g_optimizer,
-    d_optimizer,
-    batch,
-    key,
-    d_loss=d_loss,
-    g_loss=g_loss,
-):
+    generator: nnx.Module,
+    discriminator: nnx.Module,
+    g_optimizer: nnx.Optimizer,
+    d_optimizer: nnx.Optimizer,
+    batch: jax.Array,
+    key: jax.Array,
+    d_loss: Callable = d_loss,
+    g_loss: Callable = g_loss,
+) -> dict[str, jax.Array]:
     """Update D once, then G once. Neither changes anything in the other.
 
     Args:
@@ -220,12 +222,12 @@ def step_metrics(losses, logits, gradients):
     }
 
 
-def sample_latent(generator, n, key):
+def sample_latent(generator: nnx.Module, n: int, key: jax.Array) -> jax.Array:
     """Draw n latent vectors (n, latent), float32, from the generator's prior."""
     return shard_batch(generator.prior(key, (n, generator.latent)))
 
 
-def sample(generator, n, key):
+def sample(generator: nnx.Module, n: int, key: jax.Array) -> jax.Array:
     """Draw n new pictures (n, *shape), float32, in the range of G's last function.
 
     Raises:
@@ -235,7 +237,7 @@ def sample(generator, n, key):
     return generate(generator, sample_latent(generator, n, key))
 
 
-def generate(generator, z):
+def generate(generator: nnx.Module, z: ArrayLike) -> jax.Array:
     """Return the pictures (N, *shape), float32, that G makes of z (N, latent), float.
 
     Its BatchNorms, if any, use their running statistics, and nothing changes.
@@ -247,7 +249,7 @@ def generate(generator, z):
     return inference.predict(generator, z)
 
 
-def p_real(discriminator, x):
+def p_real(discriminator: nnx.Module, x: ArrayLike) -> jax.Array:
     """Return P(real) of each picture of x (N, *shape), float: (N,), float32.
 
     Raises:

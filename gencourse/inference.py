@@ -1,27 +1,33 @@
 """Run a network in inference mode, in batches; its state does not change."""
 
+from collections.abc import Callable
+
+import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import ArrayLike
 
 
-def predict(network, *rows):
+def predict(network: nnx.Module, *rows: ArrayLike) -> jax.Array:
     """Apply a network to arrays (N, ...) in batches, in inference mode: (N, ...)."""
     return map_batches(_predict, eval_view(network), *rows)
 
 
-def predict_probability(network, *rows):
+def predict_probability(network: nnx.Module, *rows: ArrayLike) -> jax.Array:
     """Return the sigmoids of a network's logits of arrays (N, ...): (N,)."""
     return map_batches(_predict_probability, eval_view(network), *rows)
 
 
-def eval_view(network):
+def eval_view(network: nnx.Module) -> nnx.Module:
     """Return a view of the network with its BatchNorms at their running statistics and
     its dropout switched off, if it has any. The network itself stays in its mode."""
     modes = dict(use_running_average=True, deterministic=True)
     return nnx.view(network, **modes, raise_if_not_found=False)
 
 
-def map_batches(f, network, *rows, size=250):
+def map_batches(
+    f: Callable, network: nnx.Module, *rows: ArrayLike, size: int = 250
+) -> jax.Array:
     """Apply f(network, *rows) to 250 rows at a time, so that memory stays small.
 
     A convolution's maps of a thousand pictures take half a gigabyte and more, and on a

@@ -6,6 +6,7 @@ import os
 import sys
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from gencourse.system import compile_cache, malloc
 
@@ -13,7 +14,7 @@ BUDGETS = ("smoke", "laptop", "full")
 MEMORY = 1.5e9  # bytes: no notebook takes more on a CPU, in the laptop budget
 
 
-def budget_name():
+def budget_name() -> str:
     """Return the environment variable GENCOURSE_BUDGET, or "laptop" if it is unset.
 
     Raises:
@@ -27,7 +28,7 @@ def budget_name():
     return name
 
 
-def budget(*, smoke, laptop, full):
+def budget(*, smoke: Any, laptop: Any, full: Any) -> Any:
     """Return the one of three values that fits the budget that was asked for.
 
     "smoke" proves in a minute that every cell runs; "laptop" is what the committed
@@ -36,7 +37,7 @@ def budget(*, smoke, laptop, full):
     return {"smoke": smoke, "laptop": laptop, "full": full}[budget_name()]
 
 
-def setup(name):
+def setup(name: str) -> None:
     """Print the versions, the device, the budget, and what the notebook takes.
 
     It also sets up the process: what JAX compiles from here on is kept for the next run

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.typing import ArrayLike
 
 from gencourse import autoencoder
 from gencourse.autoencoder import ROWS, Decoder, Encoder, reconstruction_loss
@@ -55,7 +56,7 @@ class VAE(nnx.Module):
         return self.decoder(z), z, mean, log_var  # logits (B, H, W, C)
 
 
-def reparameterise(mean, log_var, key):
+def reparameterise(mean: ArrayLike, log_var: ArrayLike, key: jax.Array) -> jax.Array:
     """Draw z (B, latent) from N(mean, exp(log_var)), each number independently.
 
     The chance is drawn apart from the parameters, so z is a smooth function of both
@@ -66,13 +67,13 @@ def reparameterise(mean, log_var, key):
     return mean + jnp.exp(log_var / 2) * noise
 
 
-def kl_per_latent(mean, log_var):
+def kl_per_latent(mean: ArrayLike, log_var: ArrayLike) -> jax.Array:
     """Return KL(N(mean, exp(log_var)) || N(0, 1)), at least 0, in nats: (B, latent)."""
     _check_codes(mean, log_var)
     return 0.5 * (mean**2 + jnp.exp(log_var) - 1 - log_var)
 
 
-def kl_to_standard_normal(mean, log_var):
+def kl_to_standard_normal(mean: ArrayLike, log_var: ArrayLike) -> jax.Array:
     """Return KL(q(z | x) || N(0, I)) in nats an image: (B,), *summed* over the latents.
 
     Of two (B, latent), float; Kingma & Welling, appendix B.
@@ -80,7 +81,9 @@ def kl_to_standard_normal(mean, log_var):
     return kl_per_latent(mean, log_var).sum(axis=1)
 
 
-def negative_elbo(model, x, key):
+def negative_elbo(
+    model: nnx.Module, x: ArrayLike, key: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     """Return the two terms in nats an image, (B,) and (B,): reconstruction and KL.
 
     BatchNorms work in the mode that the model is in: in training they move.
@@ -90,7 +93,13 @@ def negative_elbo(model, x, key):
 
 
 @nnx.jit
-def train_step(model, optimizer, batch, key, beta=1.0):
+def train_step(
+    model: nnx.Module,
+    optimizer: nnx.Optimizer,
+    batch: jax.Array,
+    key: jax.Array,
+    beta: float | jax.Array = 1.0,
+) -> dict[str, jax.Array]:
     """Take one step of gradient descent on reconstruction + beta * KL.
 
     Args:
@@ -114,30 +123,30 @@ def train_step(model, optimizer, batch, key, beta=1.0):
     return {"loss": loss, "reconstruction": terms[0], "kl": terms[1]}
 
 
-def sample(model, n, key):
+def sample(model: nnx.Module, n: int, key: jax.Array) -> jax.Array:
     """Draw n new pictures (n, H, W, C), float32 in [0, 1]: z from N(0, I), decoded."""
     check_numbers(n=n)
     return decode(model, jax.random.normal(key, (n, model.latent)))
 
 
-def encode(model, x):
+def encode(model: nnx.Module, x: ArrayLike) -> list[jax.Array]:
     """Return means and log-variances (N, latent) of pictures (N, H, W, C) in [0, 1]."""
     _check_fits(model, x)
     codes = map_batches(_encode, eval_view(model).encoder, x, size=ROWS)
     return jnp.split(codes, 2, axis=1)  # (N, latent) both
 
 
-def decode(model, z):
+def decode(model: nnx.Module, z: ArrayLike) -> jax.Array:
     """Return the pictures (N, H, W, C), float32 in [0, 1], of z (N, latent), float."""
     return autoencoder.decode(eval_view(model), z)
 
 
-def reconstruct(model, x):
+def reconstruct(model: nnx.Module, x: ArrayLike) -> jax.Array:
     """Decode the means of x's codes; x and the result are (N, H, W, C) in [0, 1]."""
     return decode(model, encode(model, x)[0])
 
 
-def evaluate(model, x, key):
+def evaluate(model: nnx.Module, x: ArrayLike, key: jax.Array) -> dict[str, float]:
     """Measure the negative ELBO on x (N, H, W, C), float in [0, 1], in nats an image.
 
     Returns:
@@ -158,7 +167,7 @@ def evaluate(model, x, key):
     return {"reconstruction": reconstruction, "kl": kl, "nats": reconstruction + kl}
 
 
-def log_importance_weight(model, x, key):
+def log_importance_weight(model: nnx.Module, x: ArrayLike, key: jax.Array) -> jax.Array:
     """Return log p(x, z) - log q(z | x) in nats, (B,), of one z from q(z | x) each.
 
     Its mean is the ELBO; `metrics.likelihood.importance_weighted_bound` makes a
@@ -172,14 +181,14 @@ def log_importance_weight(model, x, key):
     return prior - posterior - model.likelihood(logits, x)  # (B,)
 
 
-def binarise(x, key):
+def binarise(x: ArrayLike, key: jax.Array) -> jax.Array:
     """Draw pixels 0 or 1: 1 with the probability that the grey x in [0, 1] gives."""
     if not isinstance(x, jax.core.Tracer):  # inside a step nobody can look
         check(x)
     return jax.random.bernoulli(key, x).astype(x.dtype)
 
 
-def continuous_bernoulli_loss(logits, x):
+def continuous_bernoulli_loss(logits: ArrayLike, x: ArrayLike) -> jax.Array:
     """Return -log density in nats an image, (B,), of grey pixels x in [0, 1].
 
     Binary cross-entropy of grey pixels is no likelihood: exp(-loss) does not integrate

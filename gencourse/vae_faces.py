@@ -12,8 +12,10 @@ the batch's statistics and moves its running ones; vae.encode, decode, sample an
 evaluate use the running ones and move nothing.
 """
 
+import jax
 import numpy as np
 from flax import nnx
+from jax.typing import ArrayLike
 
 from gencourse.layers import Conv, ConvTranspose, Linear, batch_norm
 
@@ -75,7 +77,9 @@ class Decoder(nnx.Module):
         return self.to_image(x)  # (B, 64, 64, 3)
 
 
-def squared_error(logits, x, variance=VARIANCE):
+def squared_error(
+    logits: ArrayLike, x: ArrayLike, variance: float = VARIANCE
+) -> jax.Array:
     """Return -log density of a Gaussian around the decoded picture, (B,), in nats.
 
     Args:

@@ -93,3 +93,23 @@ def quickly(make, seed=0):
 
     nnx.update(made, jax.tree_util.tree_map_with_path(fill, nnx.state(made)))
     return made
+
+
+def values_and_gradients(layer, x):
+    """Return a layer's output, and the gradients of its parameters and its input."""
+
+    def f(layer, x):
+        y = layer(x)
+        return jnp.sum(jnp.sin(y)), y  # sin: a gradient that differs everywhere
+
+    grads, y = jax.jit(nnx.grad(f, argnums=(0, 1), has_aux=True))(layer, x)
+    return jax.tree.leaves((y, grads))
+
+
+def assert_equal_to_flax(ours, theirs, x):
+    """Assert that two convolutions have the same values and gradients."""
+    mine, flax = values_and_gradients(ours, x), values_and_gradients(theirs, x)
+    assert len(mine) == len(flax) == 4  # output, bias, kernel, input
+    for a, b in zip(mine, flax, strict=True):
+        assert a.shape == b.shape and a.dtype == b.dtype
+        assert jnp.abs(a - b).max() <= 1e-5 * jnp.abs(b).max()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import _haste
 import jax
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ SCRIPT = Path(__file__).with_name("_many_devices.py")
 
 def start(count, *args):
     """A process with `count` devices: the CPU, as often as that."""
-    flags = f"--xla_force_host_platform_device_count={count}"
+    flags = f"--xla_force_host_platform_device_count={count} {_haste.FLAGS}"
     environment = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     environment["PYTHONPATH"] = str(SCRIPT.parent.parent)  # for tools
     if count == 1:  # what several processes compile together, none keeps for later

@@ -4,30 +4,11 @@ import jax
 import jax.numpy as jnp
 import pytest
 from flax import nnx
+from helpers import assert_equal_to_flax, values_and_gradients
 from jax import export
 
 from gencourse import layers
 from gencourse.layers import convolution
-
-IN_HASTE = False  # what users compile
-
-
-def values_and_gradients(layer, x):
-    def f(layer, x):
-        y = layer(x)
-        return jnp.sum(jnp.sin(y)), y  # sin: a gradient that differs everywhere
-
-    grads, y = jax.jit(nnx.grad(f, argnums=(0, 1), has_aux=True))(layer, x)
-    return jax.tree.leaves((y, grads))
-
-
-def assert_equal_to_flax(ours, theirs, x):
-    mine, flax = values_and_gradients(ours, x), values_and_gradients(theirs, x)
-    assert len(mine) == len(flax) == 4  # output, bias, kernel, input
-    for a, b in zip(mine, flax, strict=True):
-        assert a.shape == b.shape and a.dtype == b.dtype
-        assert jnp.abs(a - b).max() <= 1e-5 * jnp.abs(b).max()
-
 
 PAIRS = [(layers.Conv, nnx.Conv), (layers.ConvTranspose, nnx.ConvTranspose)]
 
@@ -40,23 +21,6 @@ def test_equal_to_flax_in_value_and_every_gradient(ours, theirs, kernel, stride)
     for padding in ("SAME", "VALID"):
         a, b = (
             cls(3, 4, (kernel,) * 2, (stride,) * 2, padding=padding, rngs=nnx.Rngs(0))
-            for cls in (ours, theirs)
-        )
-        assert_equal_to_flax(a, b, x)
-
-
-@pytest.mark.parametrize("channels", [(16, 16), (16, 1), (24, 3), (1, 16)], ids=str)
-@pytest.mark.parametrize("kernel", [1, 3, 4, 7])
-@pytest.mark.parametrize("ours, theirs", PAIRS, ids=["Conv", "ConvTranspose"])
-def test_every_way_of_computing_gives_the_same(
-    ours, theirs, kernel, channels, monkeypatch
-):
-    """Few and many channels take other ways; so do pieces that leave a remainder."""
-    monkeypatch.setattr(convolution, "PIECE", 1_000_000)
-    x = jax.random.normal(jax.random.key(1), (7, 16, 17, channels[0]))
-    for stride in (1, 2):
-        a, b = (
-            cls(*channels, (kernel,) * 2, (stride,) * 2, rngs=nnx.Rngs(0))
             for cls in (ours, theirs)
         )
         assert_equal_to_flax(a, b, x)

@@ -8,6 +8,7 @@ found, is told in `checkpoint_files.py`.
 
 import json
 import math
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -29,7 +30,16 @@ class Saved(NamedTuple):
     run: dict | None  # the description of the run, as JSON gives it back
 
 
-def save(folder, step, objects, *, key=None, history=None, run=None, keep=3):
+def save(
+    folder: str | Path,
+    step: int,
+    objects: tuple,
+    *,
+    key: jax.Array | None = None,
+    history: dict | None = None,
+    run: dict | None = None,
+    keep: int = 3,
+):
     """Write the whole state of a run after `step` into `folder`.
 
     Args:
@@ -59,7 +69,13 @@ def save(folder, step, objects, *, key=None, history=None, run=None, keep=3):
     files.write(folder, step, record, arrays, keep)
 
 
-def restore(folder, objects, step=None, *, at_most=None):
+def restore(
+    folder: str | Path,
+    objects: tuple,
+    step: int | None = None,
+    *,
+    at_most: int | None = None,
+) -> Saved:
     """Put the newest good checkpoint into `objects`, and return what else it held.
 
     Args:
@@ -107,7 +123,7 @@ def restore(folder, objects, step=None, *, at_most=None):
     return _put_into(objects, record, arrays)
 
 
-def latest(folder):
+def latest(folder: str | Path) -> int | None:
     """Return the step of the newest checkpoint that looks good, or None.
 
     It looks at the record alone; `restore` reads and checks everything.
@@ -116,7 +132,7 @@ def latest(folder):
     return None if found is None else found["step"]
 
 
-def check(folder, objects, run=None):
+def check(folder: str | Path, objects: tuple, run: dict | None = None) -> None:
     """Raise ValueError if `folder` holds another run, or another architecture's."""
     folder = files.absolute(folder)
     record = files.newest_record(folder)

@@ -12,7 +12,10 @@ EMBEDDED = Path(__file__).parent / "embedded"
 
 
 def load(
-    name: str, split: str = "train", full: bool = False, data_dir=None
+    name: str,
+    split: str = "train",
+    full: bool = False,
+    data_dir: str | Path | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Load a data set: (images uint8 (N, H, W, C), labels int32 (N,)), both read-only.
 
@@ -42,7 +45,10 @@ def load(
 
 
 def attributes(
-    name: str, split: str = "train", full: bool = False, data_dir=None
+    name: str,
+    split: str = "train",
+    full: bool = False,
+    data_dir: str | Path | None = None,
 ) -> dict[str, np.ndarray]:
     """Return what is true of each picture: {attribute: bool (N,)}, rows as in `load`.
 

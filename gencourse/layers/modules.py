@@ -10,6 +10,7 @@ mode (`jax.grad`, `jax.vjp`, `jax.jacrev`, also twice); forward mode (`jax.jvp`,
 """
 
 import itertools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -134,19 +135,19 @@ class Dropout(nnx.Dropout):
         return jnp.where(kept, inputs * (256 / (256 - drop)), 0)
 
 
-def batch_norm(width, rngs, **options):
+def batch_norm(width: int, rngs: nnx.Rngs, **options) -> BatchNorm:
     """Return a BatchNorm in training mode, with momentum 0.9: its running statistics
     cover about the last 10 batches (Flax's default of 0.99: about 100)."""
     options = {"use_running_average": False, "momentum": 0.9} | options
     return BatchNorm(width, rngs=rngs, **options)
 
 
-def dense_stack(widths, rngs, **options):
+def dense_stack(widths: Sequence[int], rngs: nnx.Rngs, **options) -> list[Linear]:
     """Return Linear layers from each of the widths to the next; none for one width."""
     return [Linear(i, o, rngs=rngs, **options) for i, o in itertools.pairwise(widths)]
 
 
-def dropout_rngs(key):
+def dropout_rngs(key: jax.Array | None) -> nnx.Rngs | None:
     """Return the `nnx.Rngs` that dropout draws from, or None without a key."""
     return None if key is None else nnx.Rngs(dropout=key)
 

@@ -3,13 +3,15 @@
 A model asks this of its layers; `gencourse.train.devices` sets up the devices.
 """
 
+from typing import Any
+
 import jax
 from jax.sharding import PartitionSpec
 
 AXIS = "batch"
 
 
-def shard_batch(tree):
+def shard_batch(tree: Any) -> Any:
     """Return the arrays (B, ...) cut along B, one part for each device.
 
     Outside a step compiled for several devices, and if B is not a multiple of their

@@ -17,6 +17,7 @@ from importlib import resources
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.typing import ArrayLike
 
 from gencourse.inference import map_batches
 from gencourse.layers import Conv, Linear, batch_norm
@@ -64,7 +65,7 @@ class Judge(nnx.Module):
         return self.classes(self.features(x))  # (B, 10)
 
 
-def load_judge(name):
+def load_judge(name: str) -> Judge:
     """Load the judge of the set `name`; its weights come with the package.
 
     Its attribute `accuracy_on_test` is the share of the full official test set, all
@@ -119,7 +120,7 @@ def save_judge(path, judge, accuracy_on_test, moments=()):
     np.savez(path, accuracy_on_test=np.float64(accuracy_on_test), **arrays)
 
 
-def probabilities(judge, images):
+def probabilities(judge: Judge, images: ArrayLike) -> np.ndarray:
     """Return the judge's class probabilities (N, 10), float32; each row sums to 1.
 
     Args:
@@ -129,12 +130,12 @@ def probabilities(judge, images):
     return _looked_at(_probabilities, judge, images)
 
 
-def features(judge, images):
+def features(judge: Judge, images: ArrayLike) -> np.ndarray:
     """Return the judge's last hidden layer, (N, 64), float32. `images` as above."""
     return _looked_at(_features, judge, images)
 
 
-def agreement(judge, images, labels):
+def agreement(judge: Judge, images: ArrayLike, labels: ArrayLike) -> float:
     """Return the share of images that the judge names as they were asked for.
 
     Of samples made for a label: does the model draw what it was asked to? The judge

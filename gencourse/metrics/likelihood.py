@@ -1,16 +1,26 @@
 """The likelihood of pictures under a model with hidden codes, as a bound."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.typing import ArrayLike
 
 from gencourse.validation import check_of
 
 
 def importance_weighted_bound(
-    log_importance_weight, model, x, key, *, samples=500, rows=100, at_once=50
-):
+    log_importance_weight: Callable,
+    model: nnx.Module,
+    x: ArrayLike,
+    key: jax.Array,
+    *,
+    samples: int = 500,
+    rows: int = 100,
+    at_once: int = 50,
+) -> np.ndarray:
     """Bound log p(x) of each picture from below, in nats, by importance sampling.
 
     The logarithm of the mean of `samples` weights p(x, z) / q(z | x), z from q(z | x).

@@ -5,6 +5,7 @@ one pixel is far from itself. Put the same figure of real test data beside each.
 """
 
 import numpy as np
+from jax.typing import ArrayLike
 from scipy.spatial import cKDTree
 
 from gencourse.metrics.samples import check_rows
@@ -77,7 +78,9 @@ def knn_classify(points, data, labels, k=15):
     return votes.argmax(1), votes.max(1) / k
 
 
-def precision_recall(fake, real, k=3):
+def precision_recall(
+    fake: ArrayLike, real: ArrayLike, k: int = 3
+) -> tuple[float, float]:
     """Return the shares of samples that look real and of real ones that they cover.
 
     Around each point lies a ball that reaches to its k-th nearest neighbour on its own

@@ -24,10 +24,15 @@ from an RBM-derived process", Neural Computation 23 (2011). I. Goodfellow and ot
 the mean over test pictures: `values.std(ddof=1) / len(values) ** 0.5`.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+from jax.typing import ArrayLike
 
 
-def parzen_log_likelihood(x, samples, bandwidth):
+def parzen_log_likelihood(
+    x: ArrayLike, samples: ArrayLike, bandwidth: float
+) -> np.ndarray:
     """Return log p(x) of each picture under Gaussians around samples, in nats.
 
     Args:
@@ -50,7 +55,9 @@ def parzen_log_likelihood(x, samples, bandwidth):
     return _log_likelihoods(x, samples, [bandwidth])[0]
 
 
-def choose_bandwidth(validation, samples, bandwidths):
+def choose_bandwidth(
+    validation: ArrayLike, samples: ArrayLike, bandwidths: Sequence[float]
+) -> tuple[float, np.ndarray]:
     """Choose the bandwidth under which validation pictures are likeliest.
 
     Args:

@@ -7,6 +7,7 @@ and put the same figure of real test data beside each.
 """
 
 import numpy as np
+from jax.typing import ArrayLike
 
 from gencourse.validation import check_labels
 
@@ -24,7 +25,9 @@ def check_rows(x, name):
     return x
 
 
-def class_coverage(labels, classes=10, *, at_least=0.1):
+def class_coverage(
+    labels: ArrayLike, classes: int = 10, *, at_least: float = 0.1
+) -> int:
     """Count the classes that are covered.
 
     A class counts where its share of the labels is at least `at_least` of an even
@@ -52,7 +55,7 @@ def class_coverage(labels, classes=10, *, at_least=0.1):
     return int((counts >= at_least * even - 1e-9 * even).sum())  # 0.55 * 100 > 55
 
 
-def entropy(labels, classes=10):
+def entropy(labels: ArrayLike, classes: int = 10) -> float:
     """Return the entropy of the labels' distribution, in nats: 0 to log(classes).
 
     0 where all are the same; log 10 = 2.303 where each of ten comes as often.
@@ -76,7 +79,7 @@ def entropy(labels, classes=10):
     return float((shares * np.log(1 / shares)).sum())
 
 
-def moments(features):
+def moments(features: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Fit a Gaussian to features: return mean (D,) and covariance (D, D), float64.
 
     Args:
@@ -95,7 +98,7 @@ def moments(features):
     return features.mean(0), np.cov(features, rowvar=False).reshape(d, d)
 
 
-def frechet_distance(features, reference):
+def frechet_distance(features: ArrayLike, reference: ArrayLike | tuple) -> float:
     """Return the squared Frechet distance of two Gaussians fitted to features.
 
     |m1 - m2|^2 + trace(C1 + C2 - 2 (C1 C2)^(1/2)): 0 where means and covariances

@@ -13,6 +13,7 @@ course's steps.
 """
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +22,9 @@ from flax import nnx
 from gencourse.train.resolve import resolve
 
 
-def update_ema(ema, network, decay=0.999):
+def update_ema(
+    ema: nnx.Module, network: nnx.Module, decay: float | jax.Array = 0.999
+) -> None:
     """Move the weights of `ema` a little towards those of `network`, inside a step.
 
     ema: a clone of `network` from before training. decay: what is kept of it at each
@@ -36,7 +39,7 @@ def update_ema(ema, network, decay=0.999):
     nnx.update(ema, jax.tree.map(towards, *states))
 
 
-def with_ema(step):
+def with_ema(step: Callable) -> Callable:
     """Return a step that also keeps an EMA of its first object, the generator.
 
     It is called as `step` is, with the averaged network as one more object before the
@@ -56,7 +59,7 @@ def _ema_step(step, ema, *objects_batch_key, decay, **scalars):
     return metrics
 
 
-def warm_up(max_decay):
+def warm_up(max_decay: float) -> Callable:
     """Return a schedule of the decay that starts low, so that the mean soon forgets the
     untrained network: min(max_decay, (1 + t) / (10 + t)) at step t."""
     return lambda t: jnp.minimum(max_decay, (1 + t) / (10 + t))

@@ -14,6 +14,9 @@ import functools
 import inspect
 import signal
 import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -45,22 +48,22 @@ SAVE_SECONDS = 60  # between two checkpoints, unless save_every tells the steps
 
 
 def fit(
-    step,
-    objects,
-    data,
+    step: Callable,
+    objects: tuple,
+    data: Any,
     *,
-    batch_size,
-    key,
-    steps=None,
-    epochs=None,
-    transform=None,
-    progress=True,
-    resume=None,
-    save_every=None,
-    keep=3,
-    devices=None,
-    **scalars,
-):
+    batch_size: int,
+    key: jax.Array,
+    steps: int | None = None,
+    epochs: int | None = None,
+    transform: Callable | None = None,
+    progress: bool = True,
+    resume: str | Path | None = None,
+    save_every: int | None = None,
+    keep: int = 3,
+    devices: Sequence[jax.Device] | None = None,
+    **scalars: Any,
+) -> dict[str, np.ndarray]:
     """Train `objects` in place by calling `step` on shuffled batches of `data`.
 
     Args:
