@@ -14,6 +14,8 @@ inference in deep generative models", ICML 2014. The weight beta is of I. Higgin
 others, "beta-VAE", ICLR 2017.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,12 +28,21 @@ from gencourse.inference import eval_view, map_batches
 from gencourse.validation import check_numbers
 
 
+class Output(NamedTuple):
+    """What a VAE returns: logits (B, H, W, C); z, mean and log_var (B, latent)."""
+
+    logits: jax.Array
+    z: jax.Array
+    mean: jax.Array
+    log_var: jax.Array
+
+
 class VAE(nnx.Module):
     """Chapter 1's encoder, giving two numbers for each latent, and its decoder.
 
     Others that take the same arguments and give the same shapes may be put in their
     place; `likelihood(logits, x)` gives -log p(x | z) of each image, (B,), in nats.
-    (Where it leaves a constant out, as `faces.squared_error` does, all sums below are
+    (If it leaves a constant out, as `vae_faces.squared_error` does, all sums below are
     off by it: fit for training and for comparing, not as log-likelihoods.)
     """
 
@@ -53,7 +64,7 @@ class VAE(nnx.Module):
     def __call__(self, x, key):
         mean, log_var = jnp.split(self.encoder(x), 2, axis=1)  # (B, latent) both
         z = reparameterise(mean, log_var, key)  # (B, latent)
-        return self.decoder(z), z, mean, log_var  # logits (B, H, W, C)
+        return Output(self.decoder(z), z, mean, log_var)
 
 
 def reparameterise(mean: ArrayLike, log_var: ArrayLike, key: jax.Array) -> jax.Array:

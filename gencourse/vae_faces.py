@@ -4,8 +4,8 @@
 
 They are put into a `vae.VAE`, which splits the encoder's numbers into mean and log_var:
 
-    VAE(200, encoder=faces.Encoder, decoder=faces.Decoder,
-        likelihood=faces.squared_error, rngs=nnx.Rngs(0))
+    VAE(200, encoder=vae_faces.Encoder, decoder=vae_faces.Decoder,
+        likelihood=vae_faces.squared_error, rngs=nnx.Rngs(0))
 
 BatchNorm: S. Ioffe, C. Szegedy, "Batch normalization", ICML 2015. In training it uses
 the batch's statistics and moves its running ones; vae.encode, decode, sample and
