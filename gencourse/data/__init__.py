@@ -1,5 +1,8 @@
 """Pictures to learn from: real ones, embedded, and whole sets from TFDS."""
 
+from gencourse.data.faces import FACTORS as factors
+from gencourse.data.faces import PARTS as parts
+from gencourse.data.faces import compose, part_map
 from gencourse.data.loading import attributes, drawings, load
 from gencourse.data.registry import DataError, classes
 from gencourse.data.scaling import pad, scale, to_unit, unscale
@@ -9,9 +12,13 @@ __all__ = [
     "DataError",
     "attributes",
     "classes",
+    "compose",
     "drawings",
+    "factors",
     "load",
     "pad",
+    "part_map",
+    "parts",
     "prepare",
     "scale",
     "to_unit",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gencourse.data import cache, tfds_store
+from gencourse.data import cache, faces, tfds_store
 from gencourse.data.registry import SETS, SPLITS, DataError, find
 
 EMBEDDED = Path(__file__).parent / "embedded"
@@ -19,11 +19,14 @@ def load(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Load a data set: (images uint8 (N, H, W, C), labels int32 (N,)), both read-only.
 
-    name: "fashion_mnist", "mnist", "emoji" or, only with full, "cifar10" and "celeb_a".
+    name: "fashion_mnist", "mnist", "faces", "emoji" or, only with full, "cifar10" and
+        "celeb_a".
     split: "train" or "test".
     full: False takes what comes with gencourse. Of Fashion-MNIST and MNIST that is a
         part: 10,000 pictures to train and 2,000 to test, the first of each class,
-        balanced, in the original order. The emoji are all there, about a thousand
+        balanced, in the original order. Faces are put together from embedded parts,
+        10,000 or with full 60,000 to train and 2,000 to test; their label is the hair
+        (see `attributes` and `compose`). The emoji are all there, about a thousand
         (see `drawings`), and have no full version. True takes the whole set as
         tensorflow-datasets (TFDS) has it, in its fixed order, once
         `python -m gencourse data prepare NAME` has made it. The first time it is
@@ -34,6 +37,9 @@ def load(
     """
     find(name)
     _check_split(split)
+    if name == "faces":
+        images, factors = faces.load(split, full)
+        return images, factors["hair"]
     if full:
         images, labels = cache.get(name, split, tfds_store.find(name, data_dir))
     else:
@@ -52,7 +58,9 @@ def attributes(
 ) -> dict[str, np.ndarray]:
     """Return what is true of each picture: {attribute: bool (N,)}, rows as in `load`.
 
-    name: "emoji" or, only with full, "celeb_a", which has 40 attributes, as "Smiling".
+    name: "faces", "emoji" or, only with full, "celeb_a". Those of the faces are
+        {factor: int32 (N,)}: numbers of the values that `data.factors` names.
+        CelebA has 40 attributes, as "Smiling".
         Those of the emoji, as far as the names of the drawings tell them, are the
         kind of person ("man", ...; exactly one, and for faces alone "face"), the skin
         ("tone default" is yellow; exactly one, and for a face none), "blonde hair",
@@ -64,8 +72,10 @@ def attributes(
     """
     entry = find(name)
     _check_split(split)
+    if name == "faces":
+        return faces.attributes(split, full)
     if not entry.attributes:
-        known = ", ".join(other for other, e in SETS.items() if e.attributes)
+        known = ", ".join(["faces", *(n for n, e in SETS.items() if e.attributes)])
         raise ValueError(f"{entry.title} has no attributes; these sets have: {known}")
     if full:
         table = cache.attributes(name, split, tfds_store.find(name, data_dir))

@@ -146,6 +146,16 @@ SETS = {
         files={"train": {}, "test": {}},  # celeba.FILES
         attributes=_CELEBA_ATTRIBUTES,
     ),
+    "faces": Set(
+        title="Faces in parts (ToonHead)",
+        version="",
+        shape=(64, 64, 3),
+        classes=("side parting", "undercut", "spiky", "bun"),  # the factor hair
+        examples={"train": 60_000, "test": 2_000},
+        layout="",
+        files={"train": {}, "test": {}},
+        embedded=PART,
+    ),
     "emoji": Set(
         title="Fluent emoji",
         version="",
