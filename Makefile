@@ -54,7 +54,7 @@ lint: env ## style, and that nothing generated is stale
 	$(PY) -m tools.notebooks exercises --check
 	$(PY) -m tools.notebooks pictures --check
 
-chapters: env ## run chapters and solutions in place: up to 5 minutes each
+chapters: env ## run chapters and solutions in place: up to 10 minutes each
 	$(PY) -m tools.notebooks run --budget $(BUDGET) $(NB)
 	$(PY) -m tools.notebooks exercises
 	$(PY) -m tools.notebooks pictures

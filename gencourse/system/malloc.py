@@ -34,7 +34,7 @@ SETTINGS = {
     -1: -1,  # M_TRIM_THRESHOLD: give none back from the heap's end
     -2: 64 * 2**20,  # M_TOP_PAD: grow the heap by 64 MB at a time
 }
-GROWTH = 100e6  # bytes: less than that is not worth the time that looking for it takes
+GROWTH = 50e6  # bytes: less than that is not worth the time that looking for it takes
 _held = None  # resident bytes after the last release; None if nothing is retained
 
 
