@@ -633,21 +633,21 @@ MUTANTS = [
         "adjoint = w.swapaxes(2, 3)",
         "test_layers::test_a_transposed_convolution_is_the_adjoint_of_a_strided_one "
         "test_layers::test_uneven_kernels_and_strides "
-        "test_layers::test_every_way_of_computing_gives_the_same",
+        "test_convolution::test_every_way_of_computing_gives_the_same",
     ),
     Mutant(
         "layers: the weight gradient of one tap is shifted",
         "gencourse/layers/convolution.py",
         "x[:, i :: strides[0], j :: strides[1]][:, :h, :width]",
         "x[:, (i != 1) * i :: strides[0], j :: strides[1]][:, :h, :width]",
-        "test_layers::test_every_way_of_computing_gives_the_same",
+        "test_convolution::test_every_way_of_computing_gives_the_same",
     ),
     Mutant(
         "layers: a narrow convolution's gradient is mirrored",
         "gencourse/layers/convolution.py",
         "dy[:, :, kh - 1 - i :, kw - 1 - j :]",
         "dy[:, :, kh - 1 - i :, j :]",
-        "test_layers::test_every_way_of_computing_gives_the_same",
+        "test_convolution::test_every_way_of_computing_gives_the_same",
     ),
     Mutant(
         "layers: what dropout leaves is not scaled up",
