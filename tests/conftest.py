@@ -89,7 +89,7 @@ def compilation(request):
     options = compiler.get_compile_options
 
     def in_haste(*args, env_options_overrides=None, **kwargs):
-        more = _haste.OPTIONS | (env_options_overrides or {})
+        more = (_haste.OPTIONS if _haste.on else {}) | (env_options_overrides or {})
         return options(*args, env_options_overrides=more, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:

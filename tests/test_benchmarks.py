@@ -13,8 +13,6 @@ from flax import nnx
 from benchmarks import compare, driver, growth, in_flax, profiling, workloads
 from gencourse import cgan, dcgan, gan
 
-IN_HASTE = False  # what is compared is compiled as users have it
-
 SMALL = [
     "autoencoder/batch=2",
     "vae_faces/batch=4/width=0.125/side=8",
