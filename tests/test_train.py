@@ -270,6 +270,16 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_first_bad_step():
     assert len(good) < 500
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_each_kind_of_number_that_is_not_finite_stops_it(bad):
+    def look(model, batch, key, done):
+        return {"good": 1.0, "bad": jnp.where(done == 4, bad, 1.0)}
+
+    options = dict(batch_size=10, steps=9, key=KEY, progress=False)
+    with pytest.raises(NotFinite, match=f"bad became {bad} at step 5 of 9"):
+        fit(look, (Line(),), DATA, done=lambda i: i, **options)
+
+
 def test_ctrl_c_gives_back_history_and_model():
     """A real SIGINT, to this process, some steps into the run."""
     objects = line()

@@ -580,7 +580,7 @@ MUTANTS = [
         "gencourse/train/history.py",
         "np.flatnonzero(~np.isfinite(v))",
         "np.flatnonzero(np.isinf(v))",
-        "test_train::test_a_loss_that_is_not_finite_stops_and_names_the_first_bad_step",
+        "test_train::test_each_kind_of_number_that_is_not_finite_stops_it",
     ),
     Mutant(
         "fit: a state with NaN is saved",
