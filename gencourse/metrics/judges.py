@@ -71,7 +71,7 @@ def load_judge(name: str) -> Judge:
     Its attribute `accuracy_on_test` is the share of the full official test set, all
     10,000 real pictures, that it gets right. `feature_mean` (64,) and
     `feature_covariance` (64, 64), float32, are those of its features of the same
-    pictures: the reference of `samples.frechet`.
+    pictures: the reference of `samples.frechet_distance`.
 
     Raises:
       ValueError: where there is no judge of that name.
