@@ -3,8 +3,8 @@
 Trains `metrics.judges.Judge` on the full real training set and writes its weights to
 gencourse/metrics/weights/. The test set is looked at once, after training, for what is
 stored beside the weights: the accuracy, and the mean and covariance of the judge's
-features, the reference of `samples.frechet_distance`. `--statistics` measures those
-again for a judge that is there already, without training it. Needs the prepared set:
+features, the reference of `samples.frechet_distance`. `--statistics` measures those again for a
+judge that is there already, without training it. Needs the prepared set:
 `python -m gencourse data prepare fashion_mnist`.
 """
 
@@ -111,7 +111,8 @@ def main():
     accuracy = float((p.argmax(-1) == labels).mean())
     JUDGES.mkdir(exist_ok=True)
     path = JUDGES / f"{args.name}.npz"
-    judges.save_judge(path, judge, accuracy, moments(judges.features(judge, x)))
+    found = moments(judges.features(judge, x))
+    judges.save_judge(path, judge, found, accuracy_on_test=accuracy)
     losses = -np.log(p[np.arange(len(p)), labels])
     print(
         f"{args.name}: {accuracy:.4f} of the {len(p):,} test pictures, cross-entropy "

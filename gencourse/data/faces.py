@@ -41,7 +41,7 @@ FACTORS = {
     ),
     "eyes": ("happy", "wide", "bow", "humble", "wink"),
     "eyebrows": ("raised", "angry", "happy", "sad", "neutral"),
-    "mouth": ("laugh", "angry", "agape", "smile", "sad"),
+    "mouth": ("laugh", "angry", "agape", "smile"),
     "clothes": ("turtleneck", "open jacket", "dress", "shirt", "T-shirt"),
     "clothes_colour": (
         *("grey", "red", "blue", "green", "yellow", "purple", "pink", "orange"),
@@ -221,9 +221,7 @@ def _table(layer, shape, tint):
     if tint:
         colours = [list(bytes.fromhex(colour)) for colour in COLOURS[tint].split()]
     cover, share, fixed = layer[..., :1], layer[..., 1:2], layer[..., 2:]
-    tints = np.asarray(colours, np.float32)[
-        None, :, None, None
-    ]  # (1, colours, 1, 1, 3)
+    tints = np.asarray(colours, np.float32)[None, :, None, None]
     return box, 1 - cover, 255 * fixed[:, None] + share[:, None] * tints
 
 

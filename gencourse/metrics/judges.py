@@ -77,47 +77,55 @@ def load_judge(name: str) -> Judge:
       ValueError: where there is no judge of that name.
     """
     folder = resources.files("gencourse.metrics") / "weights"
-    known = sorted(p.name.removesuffix(".npz") for p in folder.iterdir())
+    known = {p.name.removesuffix(".npz") for p in folder.iterdir()} - {"faces"}
+    if name == "faces":
+        raise ValueError("The judge of faces is face_judge.load_face_judge().")
     if name not in known:
-        raise ValueError(f"There is no judge of {name!r}; there are: {known}.")
+        raise ValueError(f"There is no judge of {name!r}; there are: {sorted(known)}.")
     with (folder / f"{name}.npz").open("rb") as file:
         return read_judge(file)
 
 
-def read_judge(file):
+def read_judge(file) -> Judge:
+    """Read what `save_judge` has written: a path, or a file that is open."""
     with np.load(file) as saved:
         shape = saved["shape"].tolist() if "shape" in saved else (28, 28, 1)
         # Shapes alone: to draw weights that are thrown away takes seconds of compiling.
         judge = nnx.eval_shape(lambda: Judge(shape=shape, rngs=nnx.Rngs(0)))
-        state = nnx.to_flat_state(nnx.state(judge, WEIGHTS))
         judge.accuracy_on_test = float(saved["accuracy_on_test"])
-        for path, variable in state:
-            value = saved["/".join(path)].astype(np.float32)
-            if value.shape != variable.shape:
-                raise ValueError(f"{path} is {value.shape}, not {variable.shape}.")
-            variable.set_value(jnp.asarray(value))
-        moments = [jnp.asarray(saved[name]) for name in MOMENTS if name in saved]
-    nnx.update(judge, nnx.from_flat_state(state))
-    for name, value in zip(MOMENTS, moments, strict=False):
-        setattr(judge, name, nnx.data(value))
+        put_weights(judge, saved)
     return judge
 
 
-def save_judge(path, judge, accuracy_on_test, moments=()):
+def put_weights(judge: nnx.Module, saved) -> None:
+    """Put stored weights, and the moments of features if there are any, in a judge."""
+    state = nnx.to_flat_state(nnx.state(judge, WEIGHTS))
+    for path, variable in state:
+        value = saved["/".join(path)].astype(np.float32)
+        if value.shape != variable.shape:
+            raise ValueError(f"{path} is {value.shape}, not {variable.shape}.")
+        variable.set_value(jnp.asarray(value))
+    nnx.update(judge, nnx.from_flat_state(state))
+    for name in MOMENTS:
+        if name in saved:
+            setattr(judge, name, nnx.data(jnp.asarray(saved[name])))
+
+
+def save_judge(path, judge: nnx.Module, moments=(), **measured) -> None:
     """Write the weights, in half precision, and what was measured of them.
 
     Args:
-      path: of the file. judge: a `Judge`.
-      accuracy_on_test: a share. moments: the mean (64,) and covariance (64, 64) of its
-        features of the test set, both measured with the weights as `load_judge` gives
-        them, rounded to half precision; or nothing.
+      path: of the file. judge: a `Judge`, or another module with a `shape`.
+      moments: the mean (D,) and covariance (D, D) of its features of the test set,
+        measured with the weights as they are read, rounded to half precision; or
+        nothing.
+      **measured: numbers and arrays to be stored beside, such as accuracy_on_test.
     """
     state = nnx.to_flat_state(nnx.state(judge, WEIGHTS))
     arrays = {"/".join(p): np.asarray(v[...], np.float16) for p, v in state}
     for name, value in zip(MOMENTS, moments, strict=False):
         arrays[name] = np.asarray(value, np.float32)
-    arrays["shape"] = np.array(judge.shape)
-    np.savez(path, accuracy_on_test=np.float64(accuracy_on_test), **arrays)
+    np.savez(path, shape=np.array(judge.shape), **arrays, **measured)
 
 
 def probabilities(judge: Judge, images: ArrayLike) -> np.ndarray:
@@ -127,12 +135,12 @@ def probabilities(judge: Judge, images: ArrayLike) -> np.ndarray:
       images: (N, *judge.shape), float in [0, 1]. For a judge of 28x28x1 also
         (N, 32, 32, 1), whose margin of 2 is cut off: it is padding.
     """
-    return _looked_at(_probabilities, judge, images)
+    return look(_probabilities, judge, images)
 
 
 def features(judge: Judge, images: ArrayLike) -> np.ndarray:
     """Return the judge's last hidden layer, (N, 64), float32. `images` as above."""
-    return _looked_at(_features, judge, images)
+    return look(_features, judge, images)
 
 
 def agreement(judge: Judge, images: ArrayLike, labels: ArrayLike) -> float:
@@ -164,7 +172,8 @@ def _features(judge, x):
     return judge.features(x)
 
 
-def _looked_at(f, judge, images):
+def look(f, judge: nnx.Module, images: ArrayLike) -> np.ndarray:
+    """Return f(judge, images) of checked images, a few at a time."""
     shape = np.shape(images)
     side, padded = judge.shape[0], (32, 32, 1)
     known = [judge.shape, padded] if judge.shape == (28, 28, 1) else [judge.shape]
