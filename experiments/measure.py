@@ -25,7 +25,7 @@ import jax
 import numpy as np
 
 from benchmarks import driver
-from experiments import autoencoders, cgans, dcgans, gans, machine  # noqa: F401
+from experiments import autoencoders, cgans, dcgans, faces, gans, machine  # noqa: F401
 from experiments.registry import EXPERIMENTS
 
 RESULTS = Path(__file__).resolve().parent.parent / "results" / "results.json"

@@ -7,13 +7,13 @@ DIR holds the unpacked package of the avatar style toon-head, drawn by Johan Mel
     pip install resvg_py==0.5.0 pillow
     python -m recipes.embed_faces package
 
-Each of the 34 parts that we take is an SVG with a colour to be filled in. At 64 x 64 what a part
-makes of a grey background and a grey tint is linear in both, but for the renderer's
-rounding to whole numbers: so each part is drawn on several greys in several tints, and
-three numbers a pixel and channel are fitted by least squares: what it keeps of the
-background, how much of the tint it adds, and what it adds besides. They are stored in
-steps of 1/1020. --check draws whole faces with the renderer, compares them with
-`compose`, and writes nothing; --sample N writes N such faces for the tests.
+Each of the 34 parts that we take is an SVG with a colour to be filled in. At 64 x 64
+what a part makes of a grey background and a grey tint is linear in both, but for the
+renderer's rounding to whole numbers: so each part is drawn on several greys in several
+tints, and three numbers a pixel and channel are fitted by least squares: what it keeps
+of the background, how much of the tint it adds, and what it adds besides. They are
+stored in steps of 1/1020. --check draws whole faces with the renderer, compares them
+with `compose`, and writes nothing; --sample N writes N such faces for the tests.
 """
 
 import argparse

@@ -3,8 +3,8 @@
 Trains `metrics.judges.Judge` on the full real training set and writes its weights to
 gencourse/metrics/weights/. The test set is looked at once, after training, for what is
 stored beside the weights: the accuracy, and the mean and covariance of the judge's
-features, the reference of `samples.frechet_distance`. `--statistics` measures those again for a
-judge that is there already, without training it. Needs the prepared set:
+features, the reference of `samples.frechet_distance`. `--statistics` measures those
+again for a judge that is there already, without training it. Needs the prepared set:
 `python -m gencourse data prepare fashion_mnist`.
 """
 

@@ -31,7 +31,7 @@ def made(latent, *networks):
 SMALL_FACES = {
     "encoder": functools.partial(vae_faces.Encoder, width=4),
     "decoder": functools.partial(vae_faces.Decoder, width=4),
-    "likelihood": vae_faces.squared_error,
+    "likelihood": functools.partial(vae_faces.squared_error, variance=0.1),
 }
 
 
@@ -266,11 +266,30 @@ def test_squared_error_is_a_gaussian_s_log_density():
     x = jax.random.uniform(jax.random.key(1), logits.shape)
     picture = np.asarray(nnx.sigmoid(logits))
     wanted = -stats.norm(picture, 0.3).logpdf(x).sum((1, 2, 3))
-    constant = 0.5 * np.log(2 * np.pi * 0.09) * vae_faces.VARIANCE * 4000
+    constant = 0.5 * np.log(2 * np.pi * 0.09) * vae_faces.BOOK_VARIANCE * 4000
     given = vae_faces.squared_error(logits, x, 0.09) + constant
     np.testing.assert_allclose(given, wanted, rtol=1e-4)
     weighted = 2000 * ((picture - x) ** 2).mean((1, 2, 3))  # the book's way
-    np.testing.assert_allclose(vae_faces.squared_error(logits, x), weighted, rtol=1e-5)
+    given = vae_faces.squared_error(logits, x, vae_faces.BOOK_VARIANCE)
+    np.testing.assert_allclose(given, weighted, rtol=1e-5)
+
+
+def test_a_map_of_variances_weighs_each_pixel_by_its_own():
+    logits = jax.random.normal(jax.random.key(0), (2, 64, 64, 3))
+    x = jax.random.uniform(jax.random.key(1), logits.shape)
+    half = np.full((64, 64, 1), 0.1, np.float32)
+    half[32:] = 0.5
+    apart = [
+        vae_faces.squared_error(logits[:, rows], x[:, rows], variance)
+        for rows, variance in ((slice(32), 0.1), (slice(32, 64), 0.5))
+    ]
+    given = vae_faces.squared_error(logits, x, half)
+    np.testing.assert_allclose(given, sum(apart), rtol=1e-5)
+    inside = jax.jit(functools.partial(vae_faces.squared_error, variance=half))
+    np.testing.assert_allclose(inside(logits, x), given, rtol=1e-5)
+    for wrong in (half[..., 0], half[:32], np.ones(3)):
+        with pytest.raises(ValueError, match=r"a number or a map \(64, 64, 1\)"):
+            vae_faces.squared_error(logits, x, wrong)
 
 
 # --- what it refuses ------------------------------------------------------------

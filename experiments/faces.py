@@ -1,0 +1,187 @@
+"""The figures of the faces: project 2's autoencoder, and the judge's own accuracy."""
+
+import functools
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+
+from experiments.registry import experiment
+from gencourse import data, vae, vae_faces
+from gencourse.metrics import face_judge
+from gencourse.metrics.samples import frechet_distance
+from gencourse.train import fit
+
+FACES = "faces, 9,000 of the 10,000 to train, 2,000 test"
+HELD = 1000  # training faces that settings were chosen by
+VAE = {"latent": 32, "rate": 4e-3, "batch": 32}
+VARIANCE = 0.3  # of a number; smaller where these parts are
+TIMES_SMALLER = {("beard",): 6, ("eyes", "eyebrows", "mouth"): 20}
+STEPS = {"laptop": 9600, "full": 60_000}
+WIDTH = {"laptop": 32, "full": 64}
+CHANGES = {"beard": "full beard", "hair_colour": "blond", "mouth": "laugh"}
+
+unit = functools.partial(data.scale, to="unit")
+
+
+def variance_map():
+    """A variance a pixel (64, 64, 1), smaller where brows, eyes, mouth and beard are."""
+    asked = {f: n[:1000] for f, n in data.attributes("faces").items()}
+    parts, found = data.part_map(**asked), np.full((64, 64, 1), VARIANCE, np.float32)
+    for names, times in TIMES_SMALLER.items():
+        wanted = [data.parts.index(name) for name in names]
+        found[np.isin(parts, wanted).mean(axis=0) > 0.05] = VARIANCE / times
+    return found
+
+
+def trained(seed, budget):
+    """(the project's model, CPU-minutes): beta 0.03 for half of the steps, then up."""
+    steps, width = STEPS[budget], WIDTH[budget]
+    model = vae.VAE(
+        VAE["latent"],
+        encoder=functools.partial(vae_faces.Encoder, width=width),
+        decoder=functools.partial(vae_faces.Decoder, width=width),
+        likelihood=functools.partial(vae_faces.squared_error, variance=variance_map()),
+        rngs=nnx.Rngs(seed),
+    )
+    adam = optax.adam(optax.cosine_decay_schedule(VAE["rate"], steps))
+    optimizer = nnx.Optimizer(model, adam, wrt=nnx.Param)
+
+    @nnx.jit
+    def step(model, optimizer, batch, key):
+        done = optimizer.step[...] / steps
+        beta = 10 ** jnp.interp(done, jnp.array([0.5, 0.75]), jnp.array([-1.5, 0.0]))
+        return vae.train_step(model, optimizer, batch, key, beta)
+
+    start = time.process_time()
+    fit(
+        step,
+        (model, optimizer),
+        data.load("faces")[0][:-HELD],
+        batch_size=VAE["batch"],
+        steps=steps,
+        key=jax.random.key(seed),
+        transform=unit,
+    )
+    return model, (time.process_time() - start) / 60
+
+
+def codes(model, asked):
+    """Means of the codes of composed faces: (N, latent)."""
+    return np.asarray(vae.encode(model, unit(data.compose(**asked)))[0])
+
+
+def counterfactual(model, judge, factor, value):
+    """(share of test faces that get it, the largest share of another factor changed):
+    by the mean difference of 600 training faces' codes, added once."""
+    k = data.factors[factor].index(value)
+    pairs = {}
+    for split, most in (("train", 600), ("test", 2000)):
+        table = data.attributes("faces", split)
+        rows = np.flatnonzero(table[factor] != k)[:most]
+        before = {f: column[rows] for f, column in table.items()}
+        pairs[split] = before, before | {factor: np.full(len(rows), k, np.int32)}
+    before, after = (codes(model, asked) for asked in pairs["train"])
+    z = codes(model, pairs["test"][0])
+    vector = (after - before).mean(axis=0)
+    first, second = (
+        face_judge.probabilities(judge, np.asarray(vae.decode(model, a)))
+        for a in (z, z + vector)
+    )
+    changed = [
+        (first[f].argmax(1) != second[f].argmax(1)).mean() for f in first if f != factor
+    ]
+    return float((second[factor].argmax(1) == k).mean()), float(max(changed))
+
+
+def looked_at(judge, pictures):
+    """The judge's figures of pictures (N, 64, 64, 3) in [0, 1]."""
+    reference = judge.feature_mean, judge.feature_covariance
+    distance = frechet_distance(face_judge.features(judge, pictures), reference)
+    return {
+        "sure": float(face_judge.sure(judge, pictures, threshold=0.5).mean()),
+        "frechet": distance,
+    }
+
+
+def register(budget, seeds):
+    @experiment(
+        f"vae.faces.{budget}",
+        data=FACES,
+        how=f"vae_faces of width {WIDTH[budget]}, 32 latents, variance 0.3, 0.05 where "
+        f"beards are and 0.015 where brows, eyes and mouths are, {STEPS[budget]:,} steps "
+        "of 32, Adam 4e-3 falling by a cosine, beta 0.03 and then rising to 1; 2,000 faces drawn; "
+        "sure: the judge gives one value of every factor more than one half",
+        seeds=seeds,
+        budget=budget,
+    )
+    def run(seed, args):
+        model, minutes = trained(seed, budget)
+        judge = face_judge.load_face_judge()
+        x = unit(data.load("faces", "test")[0])
+        copies = np.asarray(vae.reconstruct(model, x))
+        seen = vae.encode(model, unit(data.load("faces")[0][:-HELD]))
+        z = np.asarray(vae.reparameterise(*seen, jax.random.key(1000 + seed)))
+        fitted = np.random.default_rng(seed).multivariate_normal(
+            z.mean(axis=0), np.cov(z.T), len(x)
+        )
+        drawn = {
+            "": vae.sample(model, len(x), jax.random.key(2000 + seed)),
+            "fitted_": vae.decode(model, fitted.astype(np.float32)),
+            "copies_": copies,
+        }
+        figures = {"error": float(((copies - x) ** 2).mean()), "cpu_minutes": minutes}
+        figures["kl"] = vae.evaluate(model, x, jax.random.key(seed))["kl"]
+        for kind, pictures in drawn.items():
+            for name, value in looked_at(judge, np.asarray(pictures)).items():
+                figures[kind + name] = value
+        asked = data.attributes("faces", "test")
+        agreed = face_judge.agreement(judge, copies, asked)
+        figures["copies_agreement"] = min(agreed.values())
+        for factor, value in CHANGES.items():
+            added, others = counterfactual(model, judge, factor, value)
+            figures |= {f"{factor}_added": added, f"{factor}_others": others}
+        prefix = "vae.faces" + ("" if budget == "laptop" else f".{budget}")
+        return {f"{prefix}.{name}": value for name, value in figures.items()}
+
+
+register("laptop", [0, 1, 2])
+register("full", [0])
+
+
+@experiment(
+    "real.faces",
+    data=FACES,
+    how="2,000 composed faces, none of the training or test ones, for samples",
+    seeds=[0],
+)
+def real_faces(seed, args):
+    """What the judge says of real faces that it has never met."""
+    judge = face_judge.load_face_judge()
+    rows = slice(
+        40_000, 42_000
+    )  # of the full set; the judge's own are the first 30,000
+    x = unit(data.load("faces", full=True)[0][rows])
+    figures = looked_at(judge, x)
+    return {f"real.faces.{name}": value for name, value in figures.items()}
+
+
+@experiment(
+    "judge.faces",
+    data=FACES,
+    how="the least accuracy of its ten heads on the test faces, sharp and blurred",
+    seeds=[0],
+)
+def judge_faces(seed, args):
+    judge = face_judge.load_face_judge()
+    x = unit(data.load("faces", "test")[0])
+    asked = data.attributes("faces", "test")
+    sharp = min(face_judge.agreement(judge, x, asked).values())
+    blurred = min(judge.accuracy_on_blurred.values())
+    return {
+        "judge.faces.accuracy": sharp,
+        "judge.faces.accuracy_on_blurred": blurred,
+    }
