@@ -14,7 +14,7 @@ DIGITS = "MNIST, 50,000 train, 10,000 held back, 10,000 test"
 FEW_DIGITS = "MNIST, 9,000 of the embedded 10,000; the official 10,000 test ones"
 EMBEDDED_DIGITS = "MNIST, the embedded 10,000"
 PHOTOGRAPHS = "CIFAR-10, 50,000 train and 10,000 test"
-EMOJI = "emoji, the embedded 1,073"
+FACES = "faces, composed: 10,000 train, 2,000 test"
 
 
 class Experiment(NamedTuple):

@@ -229,6 +229,7 @@ def train_step(
       key: for the latent vectors, the wrong labels and the networks' dropout.
       mismatch_weight: in [0, 1]. Of what D is shown as not real, the weight of real
         pictures with a wrong label; the fakes have the rest. Reed and others take 0.5.
+        For vectors the wrong one is that of another picture of the batch.
       d_loss, g_loss: functions of logits, as in chapter 3. These three decide what is
         compiled: for `fit` use functools.partial(train_step, mismatch_weight=0.5).
 
@@ -280,8 +281,12 @@ def train_step(
 def wrong_labels(key: jax.Array, y: jax.Array, classes: int = 10) -> jax.Array:
     """Draw for each label of y (N,), int, one of the other `classes`: (N,), int.
 
-    Each of them is equally likely; there must be 2 classes or more.
+    Each of them is equally likely; there must be 2 classes or more. Of vectors y
+    (N, E), N at least 2, each gets another row's, so many rows away: where two rows are
+    alike, that is no wrong one.
     """
+    if y.ndim == 2:
+        return jnp.roll(y, jax.random.randint(key, (), 1, len(y)), axis=0)
     return (y + jax.random.randint(key, y.shape, 1, classes)) % classes
 
 

@@ -110,5 +110,6 @@ def squared_error(
         )
     if not np.min(variance) > 0:
         raise ValueError(f"A variance is greater than 0; given {variance!r}.")
+    variance = variance[None] if np.ndim(variance) else variance  # (1, H, W, 1)
     error = (nnx.sigmoid(logits) - x) ** 2 / (2 * variance)  # (B, H, W, C)
     return error.sum(axis=(1, 2, 3))  # (B,)

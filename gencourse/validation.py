@@ -201,10 +201,10 @@ def check_mismatch_weight(mismatch_weight, y, classes):
         raise ValueError(
             f"mismatch_weight is a number from 0 to 1; given {mismatch_weight!r}."
         )
-    if mismatch_weight and jnp.ndim(y) != 1:
+    if mismatch_weight and jnp.ndim(y) == 2 and len(y) < 2:
         raise ValueError(
-            f"Wrong labels are drawn for labels (B,) alone; these are vectors "
-            f"{jnp.shape(y)}: leave mismatch_weight at 0."
+            "The wrong vector is that of another picture of the batch, and there is "
+            "one picture alone: take larger batches, or leave mismatch_weight at 0."
         )
 
 

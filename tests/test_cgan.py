@@ -467,11 +467,21 @@ def test_widths_and_shares_that_cannot_be():
             cgan.Discriminator(dropout=share, rngs=nnx.Rngs(0))
 
 
-def test_wrong_labels_of_vectors_and_odd_shares_are_refused(pictures):
+def test_a_wrong_vector_is_that_of_another_row():
+    y = np.eye(6, dtype=np.float32)
+    found = set()
+    for key in jax.random.split(KEY, 40):
+        wrong = np.asarray(cgan.wrong_labels(key, jnp.asarray(y))).argmax(1)
+        assert sorted(wrong) == list(range(6)) and (wrong != np.arange(6)).all()
+        found.add(wrong[0])
+    assert found == {1, 2, 3, 4, 5}, "some row is never the wrong one"
+
+
+def test_a_batch_of_one_vector_and_odd_shares_are_refused(pictures):
     objects, told = with_optimizers(dense()), with_optimizers(in_vectors())
     x, y = pictures
-    vectors = np.zeros((len(y), 10), np.float32)
-    with pytest.raises(ValueError, match="leave mismatch_weight at 0"):
+    vectors = np.zeros((1, 10), np.float32)
+    with pytest.raises(ValueError, match="one picture alone.*leave mismatch_weight"):
         cgan.train_step(*told, (vectors[:, :3], vectors), KEY, mismatch_weight=0.5)
     for share in (-0.1, 1.5):
         with pytest.raises(ValueError, match="from 0 to 1"):
