@@ -123,8 +123,10 @@ def looked_at(judge, pictures):
 
 
 def register(budget, seeds):
+    name = "vae.faces" + ("" if budget == "laptop" else f".{budget}")
+
     @experiment(
-        f"vae.faces.{budget}",
+        name,
         data=SOME_FACES,
         how=f"vae_faces of width {WIDTH[budget]}, 32 latents, variance 0.3, 0.03 where "
         "beards are and 0.015 where brows, eyes and mouths are, "
@@ -152,16 +154,15 @@ def register(budget, seeds):
         figures = {"error": float(((copies - x) ** 2).mean()), "cpu_minutes": minutes}
         figures["kl"] = vae.evaluate(model, x, jax.random.key(seed))["kl"]
         for kind, pictures in drawn.items():
-            for name, value in looked_at(judge, np.asarray(pictures)).items():
-                figures[kind + name] = value
+            for key, value in looked_at(judge, np.asarray(pictures)).items():
+                figures[kind + key] = value
         asked = data.attributes("faces", "test")
         agreed = face_judge.agreement(judge, copies, asked)
         figures["copies_agreement"] = min(agreed.values())
         for factor, value in CHANGES.items():
             added, others = counterfactual(model, judge, factor, value)
             figures |= {f"{factor}_added": added, f"{factor}_others": others}
-        prefix = "vae.faces" + ("" if budget == "laptop" else f".{budget}")
-        return {f"{prefix}.{name}": value for name, value in figures.items()}
+        return {f"{name}.{key}": value for key, value in figures.items()}
 
 
 register("laptop", [0, 1, 2])
