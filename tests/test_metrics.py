@@ -383,7 +383,8 @@ def test_a_saved_judge_is_the_same_judge(shape, tmp_path):
     x = np.random.default_rng(0).random((20, *shape), np.float32)
     other(x)  # moves the running statistics away from where they start
     mean, covariance = np.arange(64.0), np.eye(64) / 3
-    judges.save_judge(tmp_path / "other.npz", other, 0.5, (mean, covariance))
+    moments = mean, covariance
+    judges.save_judge(tmp_path / "other.npz", other, moments, accuracy_on_test=0.5)
     loaded = judges.read_judge(tmp_path / "other.npz")
     assert loaded.accuracy_on_test == 0.5
     np.testing.assert_array_equal(loaded.feature_mean, mean)
