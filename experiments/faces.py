@@ -178,9 +178,7 @@ register("full", [0])
 def real_faces(seed, args):
     """What the judge says of real faces that it has never met."""
     judge = face_judge.load_face_judge()
-    rows = slice(
-        40_000, 42_000
-    )  # of the full set; the judge's own are the first 30,000
+    rows = slice(40_000, 42_000)  # of the full set: the judge learned from 0..29,999
     x = unit(data.load("faces", full=True)[0][rows])
     figures = looked_at(judge, x)
     return {f"real.faces.{name}": value for name, value in figures.items()}

@@ -5,7 +5,7 @@
 
 The discriminator D judges pairs: is this a real picture *and* one of label y? The
 generator G is asked for a label and must answer with such a picture. These networks
-are dense; `conv_cgan.py` has convolutional ones, for the same step and samples.
+are dense; `cgan_conv.py` has convolutional ones, for the same step and samples.
 
 Papers: M. Mirza, S. Osindero, "Conditional generative adversarial nets", 2014. Real
 pictures under wrong labels (GAN-CLS): S. Reed and others, "Generative adversarial text
