@@ -67,5 +67,6 @@ def to_device(array):
     known = _on_device.get(array)
     if known is not None:
         return known
-    # An alias would keep the host's array alive.
-    return _on_device.put(jax.device_put(array, may_alias=False), array)
+    # An alias would keep the host's array alive, and JAX 0.10 makes one of memory that
+    # lies at a multiple of 64 bytes, even where it is told not to (may_alias=False).
+    return _on_device.put(jax.device_put(array.copy()), array)
