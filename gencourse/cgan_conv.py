@@ -6,7 +6,9 @@
 The label is a one-hot vector, appended to rows as numbers and to maps as constant maps.
 The step, the samples and the checks are `cgan.py`'s, unchanged.
 
-Paper: M. Mirza, S. Osindero, "Conditional generative adversarial nets", 2014.
+Papers: M. Mirza, S. Osindero, "Conditional generative adversarial nets", 2014. The
+label as an inner product: T. Miyato, M. Koyama, "cGANs with projection discriminator",
+ICLR 2018.
 """
 
 import itertools
@@ -16,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from gencourse import dcgan
 from gencourse.cgan import concat_condition, one_hot
 from gencourse.dcgan import feature_map_sizes, hidden_widths
 from gencourse.gan import LEAKY
@@ -134,6 +137,51 @@ class Discriminator(nnx.Module):
         for dense in self.hidden:
             x = LEAKY(dense(concat_condition(x, y)))  # (B, hidden)
         return self.logit(concat_condition(x, y))[:, 0]  # (B,)
+
+    def embed_labels(self, y):
+        """Return labels y (B,), int, as one-hot vectors (B, classes), float."""
+        return one_hot(self, y)
+
+
+class ProjectionDiscriminator(nnx.Module):
+    """Pictures x (B, side, side, C) with labels y (B,), int -> logits (B,).
+
+        logit = w . h(x) + b + (V y) . h(x)
+
+    The convolutions h do not see the label. It only chooses how their features are
+    weighed: one vector of weights for all labels, w, plus one for each, a row of V.
+
+    Args:
+      shape, width, kernel, norm, dropout: as in chapter 4's discriminator.
+      classes: labels lie in 0..classes - 1; the width of the vectors after
+        `cgan.by_vectors`.
+      hidden: how many features there are, 1 or more.
+    """
+
+    def __init__(
+        self,
+        shape=(28, 28, 1),
+        width=32,
+        classes=10,
+        *,
+        kernel=4,
+        norm=True,
+        dropout=0.0,
+        hidden=256,
+        rngs: nnx.Rngs,
+    ):
+        check_numbers(classes=classes, hidden=hidden)
+        self.classes = self.embedding = classes
+        options = dict(kernel=kernel, norm=norm, dropout=dropout, hidden=hidden)
+        self.body = dcgan.Discriminator(shape, width, **options, rngs=rngs)
+        self.weigh = Linear(classes, hidden, use_bias=False, rngs=rngs)
+
+    def __call__(self, x, y, key=None):
+        h = self.body.features(x, key)  # (B, hidden)
+        by_label = self.weigh(self.embed_labels(y))  # (B, hidden)
+        if len(h) != len(by_label):
+            raise ValueError(f"There are {len(y)} labels for {len(x)}: one each.")
+        return self.body.logit(h)[:, 0] + jnp.sum(by_label * h, axis=1)  # (B,)
 
     def embed_labels(self, y):
         """Return labels y (B,), int, as one-hot vectors (B, classes), float."""

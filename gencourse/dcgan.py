@@ -123,6 +123,10 @@ class Discriminator(nnx.Module):
         self.logit = Linear(dense[-1], 1, rngs=rngs)
 
     def __call__(self, x, key=None):
+        return self.logit(self.features(x, key))[:, 0]  # (B,)
+
+    def features(self, x, key=None):
+        """Return what the logit is a weighted sum of: (B, hidden or start² C)."""
         check_image_shape(x, self.shape)
         rngs = dropout_rngs(key)
         norms = itertools.chain([None], self.norms)
@@ -133,7 +137,7 @@ class Discriminator(nnx.Module):
         x = x.reshape(len(x), -1)  # (B, start * start * C)
         for dense in self.hidden:
             x = LEAKY(dense(x))  # (B, hidden)
-        return self.logit(x)[:, 0]  # (B,)
+        return x
 
 
 def hidden_widths(hidden: int) -> tuple[int, ...]:

@@ -236,4 +236,4 @@ def test_the_command_prepares_and_lists(originals, capsys):
     assert cli.main(["data", "list"]) == 0
     out = capsys.readouterr().out
     assert "9 + 5, prepared as array_record (0 MB), cached (0 MB)" in out
-    assert re.search("emoji +931 [+] 142 +the embedded one is all there is", out)
+    assert re.search("faces +10,000 .* 60,000 [+] 2,000, put together when loaded", out)

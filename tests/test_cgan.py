@@ -274,6 +274,22 @@ def test_the_convolutional_networks_by_hand():
     assert 0.99 < call(g, z, y).max() <= 1 and -1 <= call(g, z, y).min() < -0.99
 
 
+def test_the_label_chooses_the_weights_of_a_projection():
+    """Of the same picture, two labels' logits differ by (V[a] - V[b]) . h."""
+    options = dict(classes=3, hidden=8, rngs=nnx.Rngs(0))
+    d = inference.eval_view(cgan_conv.ProjectionDiscriminator(SHAPE, 2, **options))
+    x, y = jax.random.uniform(KEY, (3, *SHAPE)), jnp.array([0, 2, 1])
+    h = np.asarray(d.body.features(x))
+    w, V = np.asarray(d.body.logit.kernel[...])[:, 0], np.asarray(d.weigh.kernel[...])
+    wanted = h @ w + np.sum(V[np.asarray(y)] * h, axis=1)
+    np.testing.assert_allclose(call(d, x, y), wanted, rtol=1e-4, atol=1e-5)
+    vectors = np.eye(3, dtype=np.float32)[np.asarray(y)]
+    by_vectors = call(cgan.by_vectors(d), x, vectors)
+    np.testing.assert_allclose(by_vectors, wanted, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="1 labels for 3: one each"):
+        d(x, y[:1])
+
+
 def test_what_the_convolutional_networks_are_by_default():
     makes = cgan_conv.Generator, cgan_conv.Discriminator
     g, d = (jax.eval_shape(lambda make=make: make(rngs=nnx.Rngs(0))) for make in makes)

@@ -83,7 +83,7 @@ def test_classes_are_named_as_in_tfds():
 
     for name, entry in registry.SETS.items():
         if entry.layout not in ("idx", "cifar"):
-            continue  # the emoji are not in TFDS; see also test_celeb_a.py
+            continue  # see also test_celeb_a.py
         builder = tfds.builder(name)
         assert str(builder.version) == entry.version
         assert builder.info.features["image"].shape == entry.shape
@@ -98,6 +98,15 @@ def test_what_cannot_be_loaded_is_said():
         data.load("mnist", "valid")
     with pytest.raises(data.DataError, match="data prepare cifar10.*full=True"):
         data.load("cifar10")
+    for function in (data.attributes, data.prepare):
+        with pytest.raises(ValueError, match="no data set 'smileys'; there are: fash"):
+            function("smileys")
+    with pytest.raises(ValueError, match="split is one of train, test, not 'val'"):
+        data.attributes("faces", "val")
+    with pytest.raises(ValueError, match="MNIST has no attributes; .* have: faces, c"):
+        data.attributes("mnist")
+    with pytest.raises(data.DataError, match="no preparation.*full=True"):
+        data.prepare("faces")
 
 
 def test_a_damaged_package_is_said(tmp_path, monkeypatch):

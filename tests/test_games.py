@@ -96,6 +96,12 @@ def told_convolutional(rngs):
     return generator, cgan_conv.Discriminator(norm=True, **options)
 
 
+def told_by_product(rngs):
+    generator, _ = told_convolutional(rngs)
+    options = dict(shape=(16, 16, 1), width=2, classes=2, hidden=8, rngs=rngs)
+    return generator, cgan_conv.ProjectionDiscriminator(**options)
+
+
 def told_maxout(rngs):
     options = dict(shape=(4, 4, 1), classes=2, dropout=0.0, rngs=rngs)
     generator = cgan_maxout.Generator(**options)
@@ -145,6 +151,7 @@ GAMES = {
     "dcgan": Game(convolutional, (16, 16, 1), seed=2),
     "cgan_dense": Game(told_dense, (4, 4, 1), cgan.train_step, cgan),
     "cgan_conv": Game(told_convolutional, (16, 16, 1), cgan.train_step, cgan, WRONG),
+    "projection": Game(told_by_product, (16, 16, 1), cgan.train_step, cgan),
     "maxout": Game(told_maxout, (4, 4, 1), cgan.train_step, cgan),
 }
 CASES = GAMES | {  # and by other losses
@@ -363,7 +370,8 @@ def keys_of_a_step(game):
         return (y + 1) % classes
 
     generator.prior = draw
-    discriminator.dropout = nnx.static(dropout("D's dropout"))
+    d = getattr(discriminator, "body", discriminator)
+    d.dropout = nnx.static(dropout("D's dropout"))
     if hasattr(generator, "dropout"):
         generator.dropout = nnx.static(dropout("G's dropout"))
     graphdef, state = nnx.split((generator, discriminator, *optimizers))

@@ -20,11 +20,15 @@ NUMBERS = [
     (cgan.Discriminator, {}, ["classes", "embedding"]),
     (cgan_conv.Generator, SMALL, ["width", "latent", "classes", "kernel"]),
     (cgan_conv.Discriminator, SMALL, ["width", "classes", "kernel"]),
+    (
+        *(cgan_conv.ProjectionDiscriminator, SMALL),
+        ["width", "classes", "kernel", "hidden"],
+    ),
     (cgan_maxout.Generator, {}, ["classes"]),
     (cgan_maxout.Discriminator, {}, ["classes"]),
 ]
 WIDTHS = [gan.Generator, gan.Discriminator, cgan.Generator, cgan.Discriminator]
-DOUBLED = [network for network, given, _ in NUMBERS if given]
+DOUBLED = [net for net, given, names in NUMBERS if given and "hidden" not in names]
 
 
 def name(network):

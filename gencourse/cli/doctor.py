@@ -195,7 +195,7 @@ def advice(facts: dict) -> list[tuple[bool, str]]:
 def state_of_set(name, data_dir=None):
     """Say if the whole set is prepared, if it is cached, and how large it is."""
     if not SETS[name].version:
-        return "the embedded one is all there is"
+        return "put together when loaded"
     try:
         there = tfds_store.find(name, data_dir)
     except NotPrepared:

@@ -3,7 +3,7 @@
 from gencourse.data.faces import FACTORS as factors
 from gencourse.data.faces import PARTS as parts
 from gencourse.data.faces import compose, part_map
-from gencourse.data.loading import attributes, drawings, load
+from gencourse.data.loading import attributes, load
 from gencourse.data.registry import DataError, classes
 from gencourse.data.scaling import pad, scale, to_unit, unscale
 from gencourse.data.tfds_build import prepare
@@ -13,7 +13,6 @@ __all__ = [
     "attributes",
     "classes",
     "compose",
-    "drawings",
     "factors",
     "load",
     "pad",

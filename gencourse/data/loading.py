@@ -19,15 +19,13 @@ def load(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Load a data set: (images uint8 (N, H, W, C), labels int32 (N,)), both read-only.
 
-    name: "fashion_mnist", "mnist", "faces", "emoji" or, only with full, "cifar10" and
-        "celeb_a".
+    name: "fashion_mnist", "mnist", "faces" or, only with full, "cifar10" and "celeb_a".
     split: "train" or "test".
     full: False takes what comes with gencourse. Of Fashion-MNIST and MNIST that is a
         part: 10,000 pictures to train and 2,000 to test, the first of each class,
         balanced, in the original order. Faces are put together from embedded parts,
         10,000 or with full 60,000 to train and 2,000 to test; their label is the hair
-        (see `attributes` and `compose`). The emoji are all there, about a thousand
-        (see `drawings`), and have no full version. True takes the whole set as
+        (see `attributes` and `compose`). True takes the whole set of the others as
         tensorflow-datasets (TFDS) has it, in its fixed order, once
         `python -m gencourse data prepare NAME` has made it. The first time it is
         decoded into a cache, afterwards it is mapped into memory from there. CelebA
@@ -58,14 +56,9 @@ def attributes(
 ) -> dict[str, np.ndarray]:
     """Return what is true of each picture: {attribute: bool (N,)}, rows as in `load`.
 
-    name: "faces", "emoji" or, only with full, "celeb_a". Those of the faces are
-        {factor: int32 (N,)}: numbers of the values that `data.factors` names.
-        CelebA has 40 attributes, as "Smiling".
-        Those of the emoji, as far as the names of the drawings tell them, are the
-        kind of person ("man", ...; exactly one, and for faces alone "face"), the skin
-        ("tone default" is yellow; exactly one, and for a face none), "blonde hair",
-        "red hair", "curly hair", "white hair", "bald", "beard", and one column for
-        each "role ..." and each "gesture ...".
+    name: "faces" or, only with full, "celeb_a". Those of the faces are {factor: int32
+        (N,)}: numbers of the values that `data.factors` names. CelebA has 40
+        attributes, as "Smiling".
     split, full, data_dir: as in `load`.
     The order is that of `gencourse.data.registry.SETS[name].attributes`. Raises
     ValueError for a set without attributes. The arrays are read-only.
@@ -77,29 +70,12 @@ def attributes(
     if not entry.attributes:
         known = ", ".join(["faces", *(n for n, e in SETS.items() if e.attributes)])
         raise ValueError(f"{entry.title} has no attributes; these sets have: {known}")
-    if full:
-        table = cache.attributes(name, split, tfds_store.find(name, data_dir))
-    else:
+    if not full:
         _check_embedded(name)
-        (table,) = _embedded(name, f"{split}_attributes")
+    table = cache.attributes(name, split, tfds_store.find(name, data_dir))
     columns = np.ascontiguousarray(table.T)
     columns.flags.writeable = False
     return dict(zip(entry.attributes, columns, strict=True))
-
-
-def drawings(name: str, split: str = "train") -> np.ndarray:
-    """Return the drawing of each picture: str (N,), rows as in `load`, read-only.
-
-    name: "emoji". A drawing of a person comes in up to six skin tones, which share its
-    name, as "man curly hair", "woman astronaut" or, a person, "astronaut". No drawing
-    is in both splits. Raises ValueError for another set.
-    """
-    _check_split(split)
-    if name != "emoji":
-        raise ValueError(f"{find(name).title} has no drawings; only emoji has")
-    (names,) = _embedded(name, f"{split}_drawings")
-    names.flags.writeable = False
-    return names
 
 
 def _check_split(split):

@@ -47,24 +47,6 @@ def _idx(*sums: str) -> dict[str, dict[str, str]]:
     return {split: {name: next(sums) for name in names} for split, *names in _IDX_FILES}
 
 
-_EMOJI_KINDS = (
-    *("face", "man", "woman", "person", "boy", "girl", "child", "baby"),
-    *("older man", "older woman", "older person"),
-)
-_EMOJI_TONES = ("default", "light", "medium-light", "medium", "medium-dark", "dark")
-_EMOJI_ROLES = (
-    *("angel", "artist", "astronaut", "claus", "construction worker", "cook", "crown"),
-    *("detective", "elf", "factory worker", "farmer", "firefighter", "guard"),
-    *("headscarf", "health worker", "judge", "mage", "mechanic", "ninja"),
-    *("office worker", "pilot", "police officer", "scientist", "singer", "skullcap"),
-    *("steamy room", "student", "superhero", "supervillain", "teacher"),
-    *("technologist", "turban", "tuxedo", "vampire", "veil"),
-)
-_EMOJI_GESTURES = (
-    *("bowing", "facepalming", "frowning", "getting haircut", "getting massage", "no"),
-    *("ok", "pouting", "raising hand", "shrugging", "tipping hand"),
-)
-
 _CELEBA_ATTRIBUTES = tuple(
     """
     5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs Big_Lips
@@ -156,23 +138,6 @@ SETS = {
         files={"train": {}, "test": {}},
         embedded=PART,
     ),
-    "emoji": Set(
-        title="Fluent emoji",
-        version="",
-        shape=(64, 64, 3),
-        classes=_EMOJI_KINDS,
-        examples={},
-        layout="",
-        files={"train": {}, "test": {}},
-        embedded={"train": 931, "test": 142},
-        attributes=(
-            *_EMOJI_KINDS,  # one of them is true
-            *(f"tone {tone}" for tone in _EMOJI_TONES),  # one; for a face, none
-            *("blonde hair", "red hair", "curly hair", "white hair", "bald", "beard"),
-            *(f"role {role}" for role in _EMOJI_ROLES),
-            *(f"gesture {gesture}" for gesture in _EMOJI_GESTURES),
-        ),
-    ),
 }
 
 
@@ -184,12 +149,12 @@ def find(name: str) -> Set:
 
 
 def find_whole(name: str) -> Set:
-    """Return the entry as `find`; raise DataError if there is only what is embedded."""
+    """Return the entry as `find`; raise DataError if it needs no preparing."""
     entry = find(name)
     if not entry.version:
         raise DataError(
-            f"{entry.title} has no larger version: the embedded one is all there is, "
-            f'data.load("{name}")'
+            f"{entry.title} needs no preparation: they are put together when they are "
+            f'loaded, data.load("{name}", full=True)'
         )
     return entry
 
