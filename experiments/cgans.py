@@ -17,7 +17,7 @@ from flax import nnx
 
 from experiments import gans
 from experiments.registry import ALL_DIGITS, DIGITS, FEW_DIGITS, experiment
-from gencourse import cgan, cgan_conv, cgan_maxout, data, gan
+from gencourse import cgan, cgan_conv, cgan_maxout, conditions, data, gan
 from gencourse.metrics import classes, judges, neighbours, parzen
 from gencourse.train import ema, fit
 from recipes import train_judge as classifier
@@ -242,7 +242,7 @@ def figures(generator, held, seed, args):
 def beliefs(discriminator, generator, seed, args):
     """What D says of pairs it has never seen: real ones, right and wrong, and fakes."""
     x, labels = digits(args, "test")
-    wrong = cgan.wrong_labels(jax.random.key(seed), jnp.asarray(labels))
+    wrong = conditions.wrong_labels(jax.random.key(seed), jnp.asarray(labels))
     fakes = cgan.sample(generator, labels, jax.random.key(2000 + seed))
     pairs = {"real": (x, labels), "wrong": (x, np.asarray(wrong))}
     pairs["fake"] = fakes, labels

@@ -37,7 +37,7 @@ NOTEBOOKS = {
     "chapters.04_dcgan": EMBEDDED_DIGITS,
     "chapters.04_project_colour": FACES,
     "chapters.05_cgan": EMBEDDED_DIGITS,
-    "chapters.05_project_paper": EMBEDDED_DIGITS,
+    "chapters.05_project_paper": f"{EMBEDDED_DIGITS}; {FACES}",
     "solutions.05_cgan": EMBEDDED_DIGITS,
     "solutions.04_dcgan": EMBEDDED_DIGITS,
 }

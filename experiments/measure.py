@@ -25,7 +25,15 @@ import jax
 import numpy as np
 
 from benchmarks import driver
-from experiments import autoencoders, cgans, dcgans, faces, gans, machine  # noqa: F401
+from experiments import (  # noqa: F401
+    autoencoders,
+    cgan_faces,
+    cgans,
+    dcgans,
+    faces,
+    gans,
+    machine,
+)
 from experiments.registry import EXPERIMENTS
 
 RESULTS = Path(__file__).resolve().parent.parent / "results" / "results.json"

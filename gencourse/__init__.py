@@ -2,6 +2,7 @@
 
 autoencoder, vae, gan, dcgan, cgan: a chapter's networks, loss, train_step, sample
 vae_faces, cgan_conv, cgan_maxout: more networks for chapters 2 and 5
+conditions: labels, as networks are told them
 data: load, scale: uint8 pictures and labels     train: fit, the training loop
 checkpoint: save, restore                        layers: Flax's own, quicker on a CPU
 metrics: judges, distances, a diagnosis          plot: grids, curves, animations

@@ -22,6 +22,7 @@ from flax import nnx
 from jax.typing import ArrayLike
 
 from gencourse import gan, inference
+from gencourse.conditions import concat_condition, embed_labels, wrong_labels
 from gencourse.gan import LEAKY, sample_latent
 from gencourse.layers import (
     Dropout,
@@ -36,8 +37,6 @@ from gencourse.validation import (
     check_condition,
     check_hidden,
     check_image_shape,
-    check_integer_labels,
-    check_kind,
     check_latent,
     check_mismatch_weight,
     check_numbers,
@@ -56,7 +55,7 @@ class Generator(nnx.Module):
       latent, shape, output_activation, prior: as in chapter 3.
       hidden: the widths of the dense layers, one or more.
       classes: labels lie in 0..classes - 1. None: y is not labels but vectors
-        (B, embedding), float, given from outside; see `by_vectors`, too.
+        (B, embedding), float, given from outside; see `conditions.by_vectors`.
       embedding: how many learned numbers a label becomes, to be appended to z. At first
         they have the deviation of z, 1, so that neither drowns the other.
       norm: `norm(width, rngs=...)` makes what stands before each activation but the
@@ -152,59 +151,7 @@ class Discriminator(nnx.Module):
         return embed_labels(self, y)
 
 
-def embed_labels(network: nnx.Module, y: jax.Array) -> jax.Array:
-    """Return the learned vectors (B, embedding), float, of labels y (B,), int.
-
-    A label out of range becomes NaN, at which training stops. If `network.classes` is
-    None, y is such vectors already, and is returned as it is.
-    """
-    check_kind(y.ndim != 1, network, y)
-    if network.classes is None:
-        return y
-    # Embed would take -1 as the last class; index `classes` gives NaN.
-    y = jnp.where(y < 0, network.classes, check_integer_labels(y))
-    return network.embed(y)
-
-
-def one_hot(network: nnx.Module, y: jax.Array) -> jax.Array:
-    """Return labels y (B,), int, as one-hot vectors (B, classes), float.
-
-    A label out of range becomes NaN, at which training stops. If `network.classes` is
-    None, y is vectors already, and is returned as it is.
-    """
-    check_kind(y.ndim != 1, network, y)
-    if network.classes is None:
-        return y
-    inside = (y >= 0) & (y < network.classes)
-    vectors = nnx.one_hot(check_integer_labels(y), network.classes)
-    return jnp.where(inside[:, None], vectors, jnp.nan)
-
-
-def by_vectors(network: nnx.Module) -> nnx.Module:
-    """Return a copy of a network that takes vectors (B, embedding) in place of labels.
-
-    The vectors are what labels become, `network.embed_labels(y)`, and what lies between
-    them: to ask for something between two labels.
-    """
-    copy = nnx.clone(network)
-    copy.classes = None
-    return copy
-
-
-def concat_condition(x: jax.Array, y: jax.Array) -> jax.Array:
-    """Append y (B, E) to the channels of x, rows (B, D) or maps (B, H, W, C), float.
-
-    Returns:
-      (B, D + E) or (B, H, W, C + E): y is the same at each place of a map.
-    """
-    if len(x) != len(y):  # a single label would broadcast to every row
-        raise ValueError(f"There are {len(y)} labels for {len(x)}: one each, in order.")
-    places = y.reshape(len(y), *(1,) * (x.ndim - 2), -1)  # (B, 1, 1, E)
-    condition = jnp.broadcast_to(places, (*x.shape[:-1], y.shape[-1]))
-    return jnp.concatenate([x, condition], axis=-1)
-
-
-@nnx.jit(static_argnames=("mismatch_weight", "d_loss", "g_loss"))
+@nnx.jit(static_argnames=("mismatch_weight", "draw_wrong", "d_loss", "g_loss"))
 def train_step(
     generator: nnx.Module,
     discriminator: nnx.Module,
@@ -213,6 +160,7 @@ def train_step(
     batch: tuple[jax.Array, jax.Array],
     key: jax.Array,
     mismatch_weight: float = 0.0,
+    draw_wrong: Callable = wrong_labels,
     d_loss: Callable = gan.d_loss,
     g_loss: Callable = gan.g_loss,
 ) -> dict[str, jax.Array]:
@@ -229,8 +177,8 @@ def train_step(
       key: for the latent vectors, the wrong labels and the networks' dropout.
       mismatch_weight: in [0, 1]. Of what D is shown as not real, the weight of real
         pictures with a wrong label; the fakes have the rest. Reed and others take 0.5.
-        For vectors the wrong one is that of another picture of the batch.
-      d_loss, g_loss: functions of logits, as in chapter 3. These three decide what is
+      draw_wrong: `draw_wrong(key, y, generator.classes)` returns the wrong labels.
+      d_loss, g_loss: functions of logits, as in chapter 3. These four decide what is
         compiled: for `fit` use functools.partial(train_step, mismatch_weight=0.5).
 
     Returns:
@@ -248,7 +196,7 @@ def train_step(
     # A clone: G's BatchNorm statistics are updated once, in G's own update.
     fake = nnx.clone(generator)(z, y, g_key)  # (B, *shape)
     check_same_shape(fake, x)
-    wrong = wrong_labels(wrong_key, y, generator.classes) if mismatch_weight else None
+    wrong = draw_wrong(wrong_key, y, generator.classes) if mismatch_weight else None
 
     def d_loss_fn(discriminator):
         on_real = discriminator(x, y, keys[0])  # (B,)
@@ -276,18 +224,6 @@ def train_step(
     if mismatch_weight:
         metrics["p_wrong"] = nnx.sigmoid(on_wrong).mean()
     return metrics
-
-
-def wrong_labels(key: jax.Array, y: jax.Array, classes: int = 10) -> jax.Array:
-    """Draw for each label of y (N,), int, one of the other `classes`: (N,), int.
-
-    Each of them is equally likely; there must be 2 classes or more. Of vectors y
-    (N, E), N at least 2, each gets another row's, so many rows away: where two rows are
-    alike, that is no wrong one.
-    """
-    if y.ndim == 2:
-        return jnp.roll(y, jax.random.randint(key, (), 1, len(y)), axis=0)
-    return (y + jax.random.randint(key, y.shape, 1, classes)) % classes
 
 
 def sample(generator: nnx.Module, labels: ArrayLike, key: jax.Array) -> jax.Array:

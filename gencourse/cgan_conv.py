@@ -19,7 +19,7 @@ import numpy as np
 from flax import nnx
 
 from gencourse import dcgan
-from gencourse.cgan import concat_condition, one_hot
+from gencourse.conditions import concat_condition, one_hot
 from gencourse.dcgan import feature_map_sizes, hidden_widths
 from gencourse.gan import LEAKY
 from gencourse.layers import (
@@ -154,7 +154,7 @@ class ProjectionDiscriminator(nnx.Module):
     Args:
       shape, width, kernel, norm, dropout: as in chapter 4's discriminator.
       classes: labels lie in 0..classes - 1; the width of the vectors after
-        `cgan.by_vectors`.
+        `conditions.by_vectors`.
       hidden: how many features there are, 1 or more.
     """
 

@@ -16,7 +16,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from gencourse.cgan import concat_condition, one_hot
+from gencourse.conditions import concat_condition, one_hot
 from gencourse.layers import Dropout, Linear, dropout_rngs
 from gencourse.layers.initializers import uniform
 from gencourse.validation import check_image_shape, check_int, check_numbers

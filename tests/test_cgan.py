@@ -12,7 +12,7 @@ import pytest
 from flax import nnx
 from helpers import ADAM, KEY, as_it_is, leaky, numbers, quickly, same, with_optimizers
 
-from gencourse import cgan, cgan_conv, data, gan, inference
+from gencourse import cgan, cgan_conv, conditions, data, gan, inference
 from gencourse.train import fit
 
 BATCH_NORM = functools.partial(nnx.BatchNorm, use_running_average=False, momentum=0.9)
@@ -79,9 +79,9 @@ def pictures():
 
 def test_join_puts_the_label_beside_every_place():
     y = jnp.array([[1.0, 2.0], [3.0, 4.0]])
-    rows = cgan.concat_condition(jnp.zeros((2, 3)), y)
+    rows = conditions.concat_condition(jnp.zeros((2, 3)), y)
     np.testing.assert_array_equal(rows, [[0, 0, 0, 1, 2], [0, 0, 0, 3, 4]])
-    maps = cgan.concat_condition(jnp.zeros((2, 4, 5, 3)), y)
+    maps = conditions.concat_condition(jnp.zeros((2, 4, 5, 3)), y)
     assert maps.shape == (2, 4, 5, 5)
     wanted = np.broadcast_to(np.asarray(y)[:, None, None], (2, 4, 5, 2))
     np.testing.assert_array_equal(maps[..., 3:], wanted)
@@ -179,7 +179,7 @@ def test_vectors_may_stand_in_place_of_labels(networks):
     vectors = generator.embed_labels(jnp.asarray(y))
     assert vectors.shape == (2, 10)
     ends = cgan.generate(generator, z, y)
-    told = cgan.by_vectors(generator)
+    told = conditions.by_vectors(generator)
     np.testing.assert_allclose(cgan.generate(told, z, vectors), ends, atol=1e-6)
     middle = cgan.generate(told, z, vectors[::-1] / 2 + vectors / 2)
     assert np.abs(middle - ends).max() > 1e-4
@@ -284,7 +284,7 @@ def test_the_label_chooses_the_weights_of_a_projection():
     wanted = h @ w + np.sum(V[np.asarray(y)] * h, axis=1)
     np.testing.assert_allclose(call(d, x, y), wanted, rtol=1e-4, atol=1e-5)
     vectors = np.eye(3, dtype=np.float32)[np.asarray(y)]
-    by_vectors = call(cgan.by_vectors(d), x, vectors)
+    by_vectors = call(conditions.by_vectors(d), x, vectors)
     np.testing.assert_allclose(by_vectors, wanted, rtol=1e-4, atol=1e-5)
     with pytest.raises(ValueError, match="1 labels for 3: one each"):
         d(x, y[:1])
@@ -303,12 +303,30 @@ def test_what_the_convolutional_networks_are_by_default():
 
 def test_wrong_labels_are_all_wrong_and_each_other_one_is_as_likely():
     y = jnp.resize(jnp.arange(10), 90_000)
-    wrong = np.asarray(cgan.wrong_labels(KEY, y))
+    wrong = np.asarray(conditions.wrong_labels(KEY, y))
     assert not (wrong == y).any()
     counts = np.bincount(10 * np.asarray(y) + wrong, minlength=100).reshape(10, 10)
     off = counts[~np.eye(10, dtype=bool)]
     assert 0.85 * 1000 < off.min() and off.max() < 1.15 * 1000
-    assert set(np.asarray(cgan.wrong_labels(KEY, y % 2, classes=2) + y % 2)) == {1}
+    two = np.asarray(conditions.wrong_labels(KEY, y % 2, classes=2) + y % 2)
+    assert set(two) == {1}
+
+
+def test_one_of_several_labels_is_exchanged():
+    sizes = (2, 5, 3)
+    labels = np.random.default_rng(0).integers(sizes, size=(30_000, 3))
+    y = np.concatenate([np.eye(k)[labels[:, i]] for i, k in enumerate(sizes)], axis=1)
+    wrong = conditions.exchange_one(KEY, jnp.asarray(y, jnp.float32), sizes=sizes)
+    parts = np.split(np.asarray(wrong), np.cumsum(sizes)[:-1], axis=1)
+    assert all((part.sum(axis=1) == 1).all() for part in parts)
+    found = np.stack([part.argmax(axis=1) for part in parts], axis=1)
+    changed = found != labels
+    assert (changed.sum(axis=1) == 1).all()
+    np.testing.assert_allclose(changed.mean(axis=0), 1 / 3, atol=0.02)
+    steps = (found - labels)[changed[:, 1], 1] % 5
+    np.testing.assert_allclose(np.bincount(steps)[1:] / len(steps), 1 / 4, atol=0.02)
+    again = conditions.exchange_one(jax.random.key(1), jnp.asarray(y), sizes=sizes)
+    assert (np.asarray(again) != np.asarray(wrong)).any()
 
 
 # --- the game -------------------------------------------------------------------
@@ -487,7 +505,7 @@ def test_a_wrong_vector_is_that_of_another_row():
     y = np.eye(6, dtype=np.float32)
     found = set()
     for key in jax.random.split(KEY, 40):
-        wrong = np.asarray(cgan.wrong_labels(key, jnp.asarray(y))).argmax(1)
+        wrong = np.asarray(conditions.wrong_labels(key, jnp.asarray(y))).argmax(1)
         assert sorted(wrong) == list(range(6)) and (wrong != np.arange(6)).all()
         found.add(wrong[0])
     assert found == {1, 2, 3, 4, 5}, "some row is never the wrong one"

@@ -377,10 +377,9 @@ def keys_of_a_step(game):
     graphdef, state = nnx.split((generator, discriminator, *optimizers))
 
     def keys(state, key):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(cgan, "wrong_labels", wrong_labels)
-            step, objects = game.step.__wrapped__, nnx.merge(graphdef, state)
-            step(*objects, game.batch(), key, **game.options)
+        step, objects = game.step.__wrapped__, nnx.merge(graphdef, state)
+        wrong = {"draw_wrong": wrong_labels} if game.options == WRONG else {}
+        step(*objects, game.batch(), key, **game.options, **wrong)
         return {whose: jnp.stack(of) for whose, of in seen.items() if of}
 
     return functools.partial(jax.jit(keys), state)

@@ -14,7 +14,7 @@ import gencourse
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "gencourse"
 # A later one knows the earlier.
-MODELS = ["autoencoder", "vae", "vae_faces", "gan", "dcgan", "cgan"]
+MODELS = ["autoencoder", "vae", "vae_faces", "gan", "dcgan", "conditions", "cgan"]
 MODELS += ["cgan_conv", "cgan_maxout"]
 HEAVY = {"tensorflow", "tensorflow_datasets", "array_record"}
 

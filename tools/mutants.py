@@ -351,10 +351,24 @@ MUTANTS = [
     ),
     Mutant(
         "cgan: a wrong label may be the right one",
-        "gencourse/cgan.py",
+        "gencourse/conditions.py",
         "jax.random.randint(key, y.shape, 1, classes)",
         "jax.random.randint(key, y.shape, 0, classes)",
         "test_cgan::test_wrong_labels_are_all_wrong_and_each_other_one_is_as_likely",
+    ),
+    Mutant(
+        "cgan: every label of several is exchanged",
+        "gencourse/conditions.py",
+        "parts[i] = jnp.where(which == i, other, parts[i])",
+        "parts[i] = other",
+        "test_cgan::test_one_of_several_labels_is_exchanged",
+    ),
+    Mutant(
+        "cgan: the projection forgets the label",
+        "gencourse/cgan_conv.py",
+        "by_label = self.weigh(self.embed_labels(y))",
+        "by_label = self.weigh(0 * self.embed_labels(y))",
+        "test_cgan::test_the_label_chooses_the_weights_of_a_projection",
     ),
     Mutant(
         "cgan: the weights of fakes and of wrong labels are exchanged",
