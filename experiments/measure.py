@@ -27,10 +27,10 @@ import numpy as np
 from benchmarks import driver
 from experiments import (  # noqa: F401
     autoencoders,
-    cgan_faces,
     cgans,
     dcgans,
     faces,
+    faces_at_32,
     gans,
     machine,
 )

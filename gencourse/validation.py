@@ -100,6 +100,22 @@ def unpack_batch(batch):
     return x, y
 
 
+def check_pair(batch):
+    """Return `batch` as (x, y), pictures of one number and one side, or raise."""
+    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+        raise ValueError(
+            f"Pairs are (x, y), what is given and what is wanted; given "
+            f"{type(batch).__name__}."
+        )
+    x, y = batch
+    if jnp.ndim(x) != 4 or jnp.ndim(y) != 4 or x.shape[:3] != y.shape[:3]:
+        raise ValueError(
+            f"Pairs are two arrays of as many pictures, (N, H, W, C), of the same "
+            f"sides; given {jnp.shape(x)} and {jnp.shape(y)}."
+        )
+    return x, y
+
+
 def check_labels(labels, classes=None, n=None):
     """Return `labels` as an array (N,), int32.
 

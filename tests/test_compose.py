@@ -99,6 +99,30 @@ def test_a_counterfactual_differs_where_its_part_is_and_nowhere_else():
     assert (darker != data.compose(**some | {"skin": "light"})).any((1, 2, 3)).all()
 
 
+def test_a_sketch_shows_the_parts_and_not_the_colour_of_the_clothes():
+    some = {name: column[:1500] for name, column in data.attributes("faces").items()}
+    drawn = data.sketch(**some)
+    assert drawn.shape == (1500, 64, 64, 1) and drawn.dtype == np.uint8
+    assert not drawn.flags.writeable and (drawn[:, 0, 0] == 255).all()
+    other = (some["clothes_colour"] + 3) % 10
+    np.testing.assert_array_equal(
+        drawn, data.sketch(**some | {"clothes_colour": other})
+    )
+    few = {name: column[:40] for name, column in some.items()}
+    for factor in ("hair", "mouth", "clothes"):
+        changed = (few[factor] + 1) % len(data.factors[factor])
+        moved = drawn[:40] != data.sketch(**few | {factor: changed})
+        assert moved.any((1, 2, 3)).all(), factor
+    grey = data.compose(**few | {"clothes_colour": "white"}) @ [0.299, 0.587, 0.114]
+    flat = np.ones((40, 64, 64), bool)  # where a pixel is as its neighbours are
+    flat[:, :, :-1] &= np.abs(np.diff(grey, axis=2)) < 0.1
+    flat[:, :-1] &= np.abs(np.diff(grey, axis=1)) < 0.1
+    assert (drawn[:40, ..., 0][flat] == 255).all()
+    assert (drawn[:40] < 128).any((1, 2, 3)).all(), "no lines"
+    with pytest.raises(ValueError, match="no factor .'hat'.; there are"):
+        data.sketch(hat="none")
+
+
 def test_values_by_name_by_number_and_by_row_are_the_same():
     one = data.compose(hair="bun", mouth="smile", clothes_colour="red")
     assert one.shape == (1, 64, 64, 3)

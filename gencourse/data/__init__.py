@@ -2,7 +2,7 @@
 
 from gencourse.data.faces import FACTORS as factors
 from gencourse.data.faces import PARTS as parts
-from gencourse.data.faces import compose, part_map
+from gencourse.data.faces import compose, part_map, sketch
 from gencourse.data.loading import attributes, load
 from gencourse.data.registry import DataError, classes
 from gencourse.data.scaling import pad, scale, to_unit, unscale
@@ -20,6 +20,7 @@ __all__ = [
     "parts",
     "prepare",
     "scale",
+    "sketch",
     "to_unit",
     "unscale",
 ]

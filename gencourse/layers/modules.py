@@ -55,6 +55,13 @@ class LayerNorm(nnx.LayerNorm):
         super().__init__(*args, **SCALE_AND_BIAS | kwargs)
 
 
+class InstanceNorm(nnx.InstanceNorm):
+    """`nnx.InstanceNorm`, quick to make: each map of each picture by its own mean."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **SCALE_AND_BIAS | kwargs)
+
+
 class Conv(nnx.Conv):
     """`nnx.Conv` for pictures: (B, H, W, C) -> (B, H', W', C'), float.
 
