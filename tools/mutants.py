@@ -320,6 +320,35 @@ MUTANTS = [
         "x = self.dropout(x, rngs=key)",
         "test_dcgan::test_each_map_loses_something_by_a_chance_of_its_own",
     ),
+    # --- pairs ----------------------------------------------------------------------
+    Mutant(
+        "pix2pix: L1 drives away",
+        "gencourse/pix2pix.py",
+        "return verdict + l1_weight * l1, (verdict, l1)",
+        "return verdict - l1_weight * l1, (verdict, l1)",
+        "test_pix2pix::test_a_step_is_the_papers",
+    ),
+    Mutant(
+        "pix2pix: D does not see the source",
+        "gencourse/pix2pix.py",
+        "h = jnp.concatenate([x, y], axis=-1)",
+        "h = jnp.concatenate([0 * x, y], axis=-1)",
+        "test_pix2pix::test_the_discriminator_looks_at_both",
+    ),
+    Mutant(
+        "pix2pix: the skips carry nothing",
+        "gencourse/pix2pix.py",
+        "jnp.concatenate([x, skip], axis=-1) if self.skips",
+        "jnp.concatenate([x, 0 * skip], axis=-1) if self.skips",
+        "test_pix2pix::test_a_u_net_carries_places_past_its_middle",
+    ),
+    Mutant(
+        "pix2pix: D's loss is not halved",
+        "gencourse/pix2pix.py",
+        "return sum(d_loss(on_real, on_fake)) / 2, (on_real, on_fake)",
+        "return sum(d_loss(on_real, on_fake)), (on_real, on_fake)",
+        "test_pix2pix::test_a_step_is_the_papers",
+    ),
     # --- the label ------------------------------------------------------------------
     Mutant(
         "cgan: dense G does not hear the label",
