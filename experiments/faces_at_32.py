@@ -1,7 +1,7 @@
 """Faces at 32x32: chapter 4's project, and chapter 5's, a face for four words.
 
 Recipes are compared by `held_...`: asked for the words of held-back training faces.
-`test_...` and `agreement` are asked for the words of test faces.
+`test_...` are asked for the words of test faces; `agreement` is the least of them.
 """
 
 import functools

@@ -149,7 +149,7 @@ class ProjectionDiscriminator(nnx.Module):
         logit = w . h(x) + b + (V y) . h(x)
 
     The convolutions h do not see the label. It only chooses how their features are
-    weighed: one vector of weights for all labels, w, plus one for each, a row of V.
+    weighed: one vector of weights for all labels, w, plus one for each, a column of V.
 
     Args:
       shape, width, kernel, norm, dropout: as in chapter 4's discriminator.

@@ -70,8 +70,9 @@ def wrong_labels(key: jax.Array, y: jax.Array, classes: int = 10) -> jax.Array:
     """Draw for each label of y (N,), int, one of the other `classes`: (N,), int.
 
     Each of them is equally likely; there must be 2 classes or more. Of vectors y
-    (N, E), N at least 2, each gets another row's, so many rows away: where two rows are
-    alike, that is no wrong one. Of one-hot vectors side by side see `exchange_one`.
+    (N, E), N at least 2, each gets the vector of another row, all shifted by one random
+    number; if the two rows are equal, it is not wrong. For one-hot vectors side by side
+    see `exchange_one`.
     """
     if y.ndim == 2:
         return jnp.roll(y, jax.random.randint(key, (), 1, len(y)), axis=0)

@@ -33,15 +33,16 @@ class Generator(nnx.Module):
 
     The side is halved down to 4 (or 7) and doubled again. On the way up each map is
     joined by the map of its size from the way down: a skip, which carries *where*
-    things are past the narrow middle.
+    things are past the narrow middle. (A side of 8 or 14 is halved once: no skips.)
 
     Args:
-      shape: of what it makes, (side, side, C); the side is 4 or 7, doubled.
+      shape: of what it makes, (side, side, C); the side is 4 or 7, doubled once or
+        more.
       source: channels of x.
       width: channels of the first map; they double as the side halves.
       skips: whether there are any.
-      dropout: the rate of it in the first two maps on the way up, if the call is given
-        a key: the paper's noise.
+      dropout: the rate of it in the first two maps on the way up, if there are so many
+        and the call is given a key: the paper's noise.
     """
 
     def __init__(
@@ -59,13 +60,18 @@ class Generator(nnx.Module):
         self.shape, self.source, self.skips = tuple(shape), source, skips
         options = dict(kernel_size=(4, 4), strides=2, rngs=rngs)
         sizes = itertools.pairwise((source, *widths))
-        self.downs = nnx.List(Conv(i, o, **options) for i, o in sizes)
+        self.downs = nnx.List(  # a norm takes a bias away again
+            Conv(i, o, use_bias=o == width, **options) for i, o in sizes
+        )
         self.down_norms = nnx.List(InstanceNorm(w, rngs=rngs) for w in widths[1:])
         twice = 2 if skips else 1
         inputs = [widths[-1], *(twice * w for w in widths[-2::-1])]
         outputs = [*widths[-2::-1], shape[-1]]
-        sizes = zip(inputs, outputs, strict=True)
-        self.ups = nnx.List(ConvTranspose(i, o, **options) for i, o in sizes)
+        last = [False] * len(widths[1:]) + [True]
+        self.ups = nnx.List(
+            ConvTranspose(i, o, use_bias=bias, **options)
+            for i, o, bias in zip(inputs, outputs, last, strict=True)
+        )
         self.up_norms = nnx.List(InstanceNorm(w, rngs=rngs) for w in outputs[:-1])
         self.dropout = Dropout(dropout)
 
@@ -87,7 +93,8 @@ class Generator(nnx.Module):
 class Discriminator(nnx.Module):
     """Pairs x (B, side, side, source), y (B, side, side, C) -> logits (B, h, w).
 
-    A logit sees a patch of `receptive_field` pixels a side, and nothing else.
+    A logit sees a patch of `receptive_field` pixels a side. Of what lies beyond,
+    it knows each map's mean and deviation alone, by InstanceNorm.
 
     Args:
       shape: of y. source: channels of x.
@@ -106,7 +113,7 @@ class Discriminator(nnx.Module):
         widths = [source + shape[-1], *(width * 2**i for i in range(halvings + 1))]
         strides = [2] * halvings + [1]
         self.convs = nnx.List(
-            Conv(i, o, kernel, strides=s, rngs=rngs)
+            Conv(i, o, kernel, strides=s, use_bias=o == width, rngs=rngs)
             for (i, o), s in zip(itertools.pairwise(widths), strides, strict=True)
         )
         self.norms = nnx.List(InstanceNorm(w, rngs=rngs) for w in widths[2:])
@@ -120,7 +127,7 @@ class Discriminator(nnx.Module):
             )
         h = jnp.concatenate([x, y], axis=-1)  # (B, side, side, source + C)
         for conv, norm in itertools.zip_longest(self.convs, [None, *self.norms]):
-            h = conv(h)  # (B, H / 2, W / 2, 2 * C)
+            h = conv(h)  # (B, H / 2, W / 2, 2 * C), the last one (B, H, W, 2 * C)
             h = LEAKY(norm(h) if norm else h)
         return self.logits(h)[..., 0]  # (B, h, w)
 
@@ -160,11 +167,13 @@ def train_step(
         100, also of pictures in [-1, 1].
       adversarial: whether D plays. If not, it stands still, and G learns by L1 alone.
       d_loss, g_loss: functions of logits, as in chapter 3. D's is halved, as in the
-        paper. These three decide what is compiled.
+        paper. These and `adversarial` decide what is compiled: for `fit` use
+        functools.partial(train_step, adversarial=False).
 
     Returns:
-      What chapter 3's step returns, over all patches, and "l1", the mean of |y - fake|;
-      of an L1 run "l1" and "g_grad_norm" alone.
+      What chapter 3's step returns, over all patches, and "l1", the mean of |y - fake|.
+      "g_loss" is D's verdict without L1; "d_loss", halved, is log 2 if D cannot tell.
+      Without D "l1" and "g_grad_norm" alone.
 
     Raises:
       ValueError: if the batch is not a pair, or G's pictures have another shape than y.
@@ -173,6 +182,7 @@ def train_step(
 
     def g_loss_fn(generator, discriminator):
         fake = generator(x, key)  # (B, side, side, C)
+        check_same_shape(fake, y)
         l1 = jnp.abs(y - fake).mean()
         verdict = g_loss(discriminator(x, fake)) if adversarial else 0.0
         return verdict + l1_weight * l1, (verdict, l1)
@@ -184,7 +194,6 @@ def train_step(
         return {"l1": l1, "g_grad_norm": optax.tree.norm(g_grads)}
 
     fake = nnx.clone(generator)(x, key)  # (B, side, side, C)
-    check_same_shape(fake, y)
 
     def d_loss_fn(discriminator):
         on_real, on_fake = discriminator(x, y), discriminator(x, fake)  # (B, h, w)
@@ -222,13 +231,15 @@ def _translate_with_noise(generator, x, keys):
     return generator(x, keys[0])  # the rows draw differently from one key
 
 
-def check_source(generator, x):
-    """Raise ValueError if x is not pictures that the generator takes."""
-    wanted = (*generator.shape[:2], generator.source)
+def check_source(network, x):
+    """Raise ValueError if x is not pictures that G, or D as a source, takes."""
+    wanted = (*network.shape[:2], network.source)
     if np.ndim(x) != 4 or np.shape(x)[1:] != wanted or not len(x):
         raise ValueError(
-            f"This generator takes pictures (N, {str(wanted)[1:]}; given {np.shape(x)}."
+            f"{type(network).__name__} takes pictures x (N, {str(wanted)[1:]}; given "
+            f"{np.shape(x)}."
         )
+    x = jnp.asarray(x)
     if not jnp.issubdtype(x.dtype, jnp.floating) or not np.abs(x).max() <= 1:
         raise ValueError(
             f'Pictures are float and in [-1, 1]: data.scale(x, "tanh"). Given '

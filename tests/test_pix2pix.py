@@ -147,12 +147,28 @@ def test_a_step_is_the_papers(pairs):
             np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
+def test_pictures_of_another_shape_do_not_broadcast(pairs):
+    x, y = (a[:4] for a in pairs)
+    for adversarial in (True, False):
+        with pytest.raises(
+            ValueError, match="both must have the same shape|takes pair"
+        ):
+            pix2pix.train_step(
+                *with_optimizers(networks()),
+                (x, y[..., :1]),
+                KEY,
+                adversarial=adversarial,
+            )
+
+
 def test_by_l1_alone_d_stands_still(pairs):
     x, y = (a[:6] for a in pairs)
     objects = with_optimizers(networks(), ADAM)
     before = [np.asarray(a) for a in jax.tree.leaves(nnx.state(objects[1]))]
     said = pix2pix.train_step(*objects, (x, y), KEY, adversarial=False)
     assert set(said) == {"l1", "g_grad_norm"} and said["g_grad_norm"] > 0
+    alone = functools.partial(pix2pix.train_step, adversarial=False)
+    fit(alone, objects, (x, y), batch_size=6, steps=2, key=KEY, progress=False)
     after = jax.tree.leaves(nnx.state(objects[1]))
     assert all((a == b).all() for a, b in zip(before, after, strict=True))
 
@@ -198,7 +214,7 @@ def test_pairs_that_are_none_are_told_before_training(pairs):
         (((x + 1) / 2 * 255, y), "Pixels lie in"),
         ((x, np.where(y > 0.9, np.nan, y)), "NaN or infinite"),
         ((x.astype(np.int32), y), "not float"),
-        ((y, y), "takes pictures .N, 16, 16, 1.*given .1, 16, 16, 3"),
+        ((y, y), "takes pictures x .N, 16, 16, 1.*given .1, 16, 16, 3"),
         ((x, x), "made for pictures .16, 16, 3.*has .16, 16, 1"),
     ]
     for batch, match in wrong:
@@ -214,7 +230,7 @@ def test_sides_that_cannot_be_halved_and_numbers_that_cannot_be():
         pix2pix.Discriminator(halvings=-1, rngs=nnx.Rngs(0))
     g, _ = networks()
     with pytest.raises(
-        ValueError, match="takes pictures .N, 16, 16, 1.*given .2, 8, 8"
+        ValueError, match="takes pictures x .N, 16, 16, 1.*given .2, 8, 8"
     ):
         pix2pix.translate(g, np.zeros((2, 8, 8, 1), np.float32))
     for x in (np.zeros((2, 16, 16, 1), np.uint8), np.full((2, 16, 16, 1), 2.0)):
