@@ -89,7 +89,15 @@ def exchange_one(
       y: (N, sum(sizes)), float: one-hot vectors side by side, as of skin and of hair.
       classes: not used; `wrong_labels` has it, whose place this may take.
       sizes: how many classes each of the vectors has, 2 or more.
+
+    Raises:
+      ValueError: if y is not as wide as the sizes together, or a size is less than 2.
     """
+    if y.shape[1:] != (sum(sizes),) or min(sizes) < 2:
+        raise ValueError(
+            f"One-hot vectors of {sizes} classes, each 2 or more, side by side are "
+            f"(N, {sum(sizes)}); given {y.shape}."
+        )
     which_key, *keys = jax.random.split(key, len(sizes) + 1)
     which = jax.random.randint(which_key, (len(y), 1), 0, len(sizes))
     ends = list(itertools.accumulate(sizes))

@@ -327,6 +327,9 @@ def test_one_of_several_labels_is_exchanged():
     np.testing.assert_allclose(np.bincount(steps)[1:] / len(steps), 1 / 4, atol=0.02)
     again = conditions.exchange_one(jax.random.key(1), jnp.asarray(y), sizes=sizes)
     assert (np.asarray(again) != np.asarray(wrong)).any()
+    for wrong_sizes in ((2, 5), (2, 5, 4), (9, 1)):
+        with pytest.raises(ValueError, match=r"side by side are .*given \(30000, 10\)"):
+            conditions.exchange_one(KEY, jnp.asarray(y), sizes=wrong_sizes)
 
 
 # --- the game -------------------------------------------------------------------
