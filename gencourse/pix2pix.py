@@ -33,13 +33,15 @@ class Generator(nnx.Module):
 
     The side is halved down to 4 (or 7) and doubled again. On the way up each map is
     joined by the map of its size from the way down: a skip, which carries *where*
-    things are past the narrow middle. (A side of 8 or 14 is halved once: no skips.)
+    things are past the narrow middle. The last map is joined by x itself, and one more
+    convolution looks at both: the paper's network ends without it.
 
     Args:
       shape: of what it makes, (side, side, C); the side is 4 or 7, doubled once or
         more.
       source: channels of x.
-      width: channels of the first map; they double as the side halves.
+      width: channels of the first map, even; they double as the side halves. The last
+        map has half of them.
       skips: whether there are any.
       dropout: the rate of it in the first two maps on the way up, if there are so many
         and the call is given a key: the paper's noise.
@@ -66,17 +68,18 @@ class Generator(nnx.Module):
         self.down_norms = nnx.List(InstanceNorm(w, rngs=rngs) for w in widths[1:])
         twice = 2 if skips else 1
         inputs = [widths[-1], *(twice * w for w in widths[-2::-1])]
-        outputs = [*widths[-2::-1], shape[-1]]
-        last = [False] * len(widths[1:]) + [True]
+        outputs = [*widths[-2::-1], width // 2]
         self.ups = nnx.List(
-            ConvTranspose(i, o, use_bias=bias, **options)
-            for i, o, bias in zip(inputs, outputs, last, strict=True)
+            ConvTranspose(i, o, use_bias=o == width // 2, **options)
+            for i, o in zip(inputs, outputs, strict=True)
         )
         self.up_norms = nnx.List(InstanceNorm(w, rngs=rngs) for w in outputs[:-1])
+        last = width // 2 + source if skips else width // 2
+        self.out = Conv(last, shape[-1], (3, 3), rngs=rngs)
         self.dropout = Dropout(dropout)
 
     def __call__(self, x, key=None):
-        rngs, maps = dropout_rngs(key), []
+        rngs, maps = dropout_rngs(key), [x]
         for down, norm in itertools.zip_longest(self.downs, [None, *self.down_norms]):
             x = down(x)  # (B, H / 2, W / 2, 2 * C)
             x = LEAKY(norm(x) if norm else x)
@@ -85,9 +88,12 @@ class Generator(nnx.Module):
         for i, (up, norm) in enumerate(zip(self.ups, self.up_norms, strict=False)):
             x = nnx.relu(norm(up(x)))  # (B, 2 * H, 2 * W, C / 2)
             x = self.dropout(x, rngs=rngs) if i < 2 else x
-            skip = maps.pop()
-            x = jnp.concatenate([x, skip], axis=-1) if self.skips else x
-        return jnp.tanh(self.ups[-1](x))  # (B, side, side, C)
+            x = self._join(x, maps.pop())
+        x = self._join(nnx.relu(self.ups[-1](x)), maps.pop())
+        return jnp.tanh(self.out(x))  # (B, side, side, C)
+
+    def _join(self, x, skip):
+        return jnp.concatenate([x, skip], axis=-1) if self.skips else x
 
 
 class Discriminator(nnx.Module):

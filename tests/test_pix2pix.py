@@ -60,11 +60,12 @@ def test_the_networks_are_as_wide_as_told():
         (48, 96),
         (96, 192),
     ]
-    assert [a.kernel.shape[2:] for a in g.ups] == [
+    assert [a.kernel.shape[2:] for a in (*g.ups, g.out)] == [
         (192, 96),
         (192, 48),
         (96, 24),
-        (48, 3),
+        (48, 12),
+        (13, 3),
     ]
     assert [n.scale.shape for n in g.up_norms] == [(96,), (48,), (24,)]
     d = nnx.eval_shape(lambda: pix2pix.Discriminator(rngs=nnx.Rngs(0)))
@@ -178,7 +179,7 @@ def test_it_learns_to_translate_and_the_weight_of_l1_counts(pairs):
     l1 = {}
     for weight in (0.0, 100.0):
         objects = with_optimizers(networks(), optax.adam(4e-3, b1=0.5))
-        options = dict(batch_size=16, steps=60, key=KEY, progress=False)
+        options = dict(batch_size=16, steps=120, key=KEY, progress=False)
         fit(pix2pix.train_step, objects, (x, y), l1_weight=weight, **options)
         l1[weight] = np.abs(pix2pix.translate(objects[0], x) - y).mean()
     assert l1[100.0] < 0.2 < np.abs(x - y).mean() and l1[100.0] < l1[0.0] / 2

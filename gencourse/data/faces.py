@@ -71,8 +71,9 @@ PARTS = ("background", *(name for name, _, _ in LAYERS))
 NEVER_TOGETHER = {"hair": "bun", "beard": "long beard"}  # in no training face
 NUMBERS = {"train": 10_000, "test": 2_000}
 FULL = {"train": 60_000, "test": 2_000}
-WHITE = FACTORS["clothes_colour"].index("white")
-CONTRAST = 3  # of a sketch: a difference of 85 of 255 is black
+BLACK = 128  # a difference of so much, of 255, is a black line in a sketch
+PLAIN = {"skin": "light", "hair_colour": "black", "clothes_colour": "white"}
+PLAIN_SHARE = 0.4  # how black a sketch draws the lines of a face in plain colours
 AT_ONCE = 32  # faces that are put together at a time: they stay in the processor
 
 
@@ -101,22 +102,39 @@ def part_map(**factors) -> np.ndarray:
 def sketch(**factors) -> np.ndarray:
     """Draw the outlines of faces: uint8 (N, 64, 64, 1), read-only, black on white.
 
-    factors: as for `compose`, which raises the same errors. A line is where the grey of
-    a pixel differs from that of a neighbour, and the darker the more. The clothes are
+    factors: as for `compose`, which raises the same errors. A line is where a colour
+    channel of a pixel differs from that of its neighbour to the right or below, and
+    the darker the more. That a beard be seen on a skin of its colour, the lines of the
+    same face with black hair and light skin are there too, in grey. The clothes are
     drawn in white, whatever their colour: nothing in the sketch tells it.
     """
-    codes = _numbers(factors)
-    codes[:, list(FACTORS).index("clothes_colour")] = WHITE
-    faces = _draw(codes, _over)
-    sheets = []
-    for i in range(0, len(faces), 1000):
-        grey = faces[i : i + 1000] @ np.float32([0.299, 0.587, 0.114])
-        edge = np.pad(grey, ((0, 0), (0, 1), (0, 1)), mode="edge")
-        right, down = edge[:, :-1, 1:] - grey, edge[:, 1:, :-1] - grey
-        sheets.append(255 - np.minimum(255, CONTRAST * np.hypot(right, down)))
-    sketches = np.rint(np.concatenate(sheets)[..., None]).astype(np.uint8)
+    codes = _numbers(factors | {"clothes_colour": PLAIN["clothes_colour"]})
+    plainly = _numbers(factors | PLAIN)
+    sheets = [
+        np.minimum(
+            _outlines(_draw(codes[i : i + 1000], _over), 1),
+            _outlines(_draw(plainly[i : i + 1000], _over), PLAIN_SHARE),
+        )
+        for i in range(0, len(codes), 1000)
+    ]
+    sketches = np.concatenate(sheets)
     sketches.flags.writeable = False
     return sketches
+
+
+def _outlines(faces, blackness):
+    """Draw lines where faces (N, 64, 64, 3) differ from pixel to pixel, on white:
+    uint8 (N, 64, 64, 1)."""
+    most = np.zeros(faces.shape[:3], np.uint8)
+    for channel in np.moveaxis(faces, -1, 0):
+        channel = np.ascontiguousarray(channel)
+        for y, x in (0, 1), (1, 0):  # to the right, and below
+            here, there = channel[:, : SIZE - y, : SIZE - x], channel[:, y:, x:]
+            apart = np.maximum(here, there) - np.minimum(here, there)
+            so_far = most[:, : SIZE - y, : SIZE - x]
+            np.maximum(so_far, apart, out=so_far)
+    black = np.minimum(255, np.arange(256) * (255 / BLACK)) * blackness
+    return np.rint(255 - black).astype(np.uint8)[most][..., None]
 
 
 def load(split: str, full: bool = False) -> tuple[np.ndarray, dict[str, np.ndarray]]:

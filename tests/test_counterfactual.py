@@ -1,0 +1,65 @@
+"""Faces with one factor exchanged, as the truth that pictures are measured by."""
+
+import numpy as np
+import pytest
+
+from gencourse import data
+from gencourse.metrics.counterfactual import distances
+
+
+def some(n=6):
+    return {f: codes[:n] for f, codes in data.attributes("faces", "test").items()}
+
+
+def drawn(**factors):
+    return data.compose(**factors) / np.float32(255)
+
+
+def test_the_face_itself_is_at_distance_0_and_the_others_are_not():
+    table = some()
+    found = distances(drawn(**table), table, "clothes_colour")
+    assert found.shape == (6, 10)
+    rows = np.arange(6)
+    assert (found[rows, table["clothes_colour"]] == 0).all()
+    found[rows, table["clothes_colour"]] = np.inf
+    assert (found > 0.005).all()
+
+
+def test_the_distance_is_the_mean_difference_over_the_parts_own_pixels():
+    table = some(1)
+    red, blue = (drawn(**table | {"clothes_colour": c}) for c in ("red", "blue"))
+    clothes = data.part_map(**table)[0] == data.parts.index("clothes")
+    blue_as_red = distances(blue, table, "clothes_colour", "clothes")[0, 1]
+    wanted = np.abs(red - blue)[0][clothes].mean()
+    assert blue_as_red == pytest.approx(wanted, rel=1e-4) and wanted > 0.2
+    other = blue.copy()
+    other[:, ~clothes] = 0  # whatever lies outside of the part has no say
+    again = distances(other, table, "clothes_colour", "clothes")[0, 1]
+    assert again == pytest.approx(blue_as_red, rel=1e-5)
+
+
+def test_a_part_that_is_not_there_has_no_distance():
+    table = {f: np.zeros(2, int) for f in data.factors} | {"beard": np.array([0, 2])}
+    bare, bearded = distances(drawn(**table), table, "hair_colour", "beard")
+    assert np.isnan(bare).all() and not np.isnan(bearded).any()
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (dict(factor="hat"), "no factor 'hat'; there are"),
+        (dict(part="hat"), "no part 'hat'; there are"),
+        (dict(pictures=np.zeros((2, 32, 32, 3))), r"\(N, 64, 64, 3\); given"),
+        (dict(pictures=np.zeros((2, 64, 64, 3), np.uint8)), "float and in"),
+        (dict(pictures=np.full((2, 64, 64, 3), -1.0)), "data.to_unit"),
+        (dict(pictures=np.full((2, 64, 64, 3), np.nan)), "float and in"),
+        (dict(attributes=some(3)), "2 pictures, but attributes of"),
+        (dict(attributes={}), "2 pictures, but attributes of"),
+    ],
+)
+def test_what_cannot_be_measured_is_said(change, said):
+    given = dict(
+        pictures=drawn(**some(2)), attributes=some(2), factor="skin", part="head"
+    )
+    with pytest.raises(ValueError, match=said):
+        distances(**given | change)
