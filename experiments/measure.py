@@ -33,6 +33,7 @@ from experiments import (  # noqa: F401
     faces_at_32,
     gans,
     machine,
+    pairs,
 )
 from experiments.registry import EXPERIMENTS
 

@@ -528,9 +528,7 @@ def weight(answers):
     given = [(rng.uniform(-1, 1, (k, 3)) ** 3,) for k in (7, 5, 9, 12, 10, 6, 8)]
     compare("favourite", favourite, given, favourite_right, "the number of a colour")
     there(turning_weight, "turning_weight")
-    given = [
-        (*colours, gain) for colours, gain in zip(given, (0.7, 2, 1.3), strict=False)
-    ]
+    given = [(*given[i], gain) for i, gain in ((0, 0.7), (2, 2.0), (4, 1.3))]
     compare("turning", turning_weight, given, turning_right, "one weight")
     there(then, "then")
     letter(

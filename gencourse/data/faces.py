@@ -72,8 +72,6 @@ NEVER_TOGETHER = {"hair": "bun", "beard": "long beard"}  # in no training face
 NUMBERS = {"train": 10_000, "test": 2_000}
 FULL = {"train": 60_000, "test": 2_000}
 BLACK = 128  # a difference of so much, of 255, is a black line in a sketch
-PLAIN = {"skin": "light", "hair_colour": "black", "clothes_colour": "white"}
-PLAIN_SHARE = 0.4  # how black a sketch draws the lines of a face in plain colours
 AT_ONCE = 32  # faces that are put together at a time: they stay in the processor
 
 
@@ -104,25 +102,17 @@ def sketch(**factors) -> np.ndarray:
 
     factors: as for `compose`, which raises the same errors. A line is where a colour
     channel of a pixel differs from that of its neighbour to the right or below, and
-    the darker the more. That a beard be seen on a skin of its colour, the lines of the
-    same face with black hair and light skin are there too, in grey. The clothes are
-    drawn in white, whatever their colour: nothing in the sketch tells it.
+    the darker the more. The clothes are drawn in white, whatever their colour: nothing
+    in the sketch tells it.
     """
-    codes = _numbers(factors | {"clothes_colour": PLAIN["clothes_colour"]})
-    plainly = _numbers(factors | PLAIN)
-    sheets = [
-        np.minimum(
-            _outlines(_draw(codes[i : i + 1000], _over), 1),
-            _outlines(_draw(plainly[i : i + 1000], _over), PLAIN_SHARE),
-        )
-        for i in range(0, len(codes), 1000)
-    ]
-    sketches = np.concatenate(sheets)
+    codes = _numbers(factors | {"clothes_colour": "white"})
+    few = [codes[i : i + 1000] for i in range(0, len(codes), 1000)]
+    sketches = np.concatenate([_outlines(_draw(c, _over)) for c in few])
     sketches.flags.writeable = False
     return sketches
 
 
-def _outlines(faces, blackness):
+def _outlines(faces):
     """Draw lines where faces (N, 64, 64, 3) differ from pixel to pixel, on white:
     uint8 (N, 64, 64, 1)."""
     most = np.zeros(faces.shape[:3], np.uint8)
@@ -133,7 +123,7 @@ def _outlines(faces, blackness):
             apart = np.maximum(here, there) - np.minimum(here, there)
             so_far = most[:, : SIZE - y, : SIZE - x]
             np.maximum(so_far, apart, out=so_far)
-    black = np.minimum(255, np.arange(256) * (255 / BLACK)) * blackness
+    black = np.minimum(255, np.arange(256) * (255 / BLACK))
     return np.rint(255 - black).astype(np.uint8)[most][..., None]
 
 
