@@ -99,18 +99,27 @@ class Generator(nnx.Module):
 class Discriminator(nnx.Module):
     """Pairs x (B, side, side, source), y (B, side, side, C) -> logits (B, h, w).
 
-    A logit sees a patch of `receptive_field` pixels a side. Of what lies beyond,
-    it knows each map's mean and deviation alone, by InstanceNorm.
+    A logit sees a patch of `receptive_field` pixels a side. With `norm`, as the paper
+    has it, it also knows the mean and deviation of whole maps, by InstanceNorm; but a
+    map's own level, such as "all of this is red", is taken out of it.
 
     Args:
       shape: of y. source: channels of x.
       width: channels of the first map.
       halvings: how many convolutions halve the side. Two more do not. So a patch has
         16, 34 or 70 pixels a side for 1, 2 or 3 of them. 0: a single pixel.
+      norm: whether all but the first and the last are followed by InstanceNorm.
     """
 
     def __init__(
-        self, shape=(64, 64, 3), source=1, width=24, *, halvings=2, rngs: nnx.Rngs
+        self,
+        shape=(64, 64, 3),
+        source=1,
+        width=24,
+        *,
+        halvings=2,
+        norm=True,
+        rngs: nnx.Rngs,
     ):
         check_numbers(source=source, width=width)
         check_int("halvings", halvings, least=0)
@@ -119,10 +128,11 @@ class Discriminator(nnx.Module):
         widths = [source + shape[-1], *(width * 2**i for i in range(halvings + 1))]
         strides = [2] * halvings + [1]
         self.convs = nnx.List(
-            Conv(i, o, kernel, strides=s, use_bias=o == width, rngs=rngs)
+            Conv(i, o, kernel, strides=s, use_bias=o == width or not norm, rngs=rngs)
             for (i, o), s in zip(itertools.pairwise(widths), strides, strict=True)
         )
-        self.norms = nnx.List(InstanceNorm(w, rngs=rngs) for w in widths[2:])
+        normed = widths[2:] if norm else []
+        self.norms = nnx.List(InstanceNorm(w, rngs=rngs) for w in normed)
         self.logits = Conv(widths[-1], 1, kernel, rngs=rngs)
 
     def __call__(self, x, y):

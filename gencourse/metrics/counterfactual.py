@@ -10,24 +10,25 @@ from jax.typing import ArrayLike
 from gencourse.data import compose, factors, part_map, parts
 
 
-def distances(
+def colour_distances(
     pictures: ArrayLike,
     attributes: dict[str, np.ndarray],
-    factor: str,
-    part: str | None = None,
+    factor: str = "clothes_colour",
+    part: str = "clothes",
 ) -> np.ndarray:
-    """Return how far pictures are from each face with another value of a factor.
+    """Return how far a part's colour is from that of each face it might have been.
+
+    A part's colour is the median of each channel over its pixels: a line or a speck on
+    it does not count. Its pixels are those of the real face with the first value.
 
     Args:
       pictures: (N, 64, 64, 3), float in [0, 1].
       attributes: of each, {factor: int (N,)}, as `data.attributes` gives them.
-      factor: which one is exchanged, as "clothes_colour".
-      part: one of `data.parts`, as "clothes": look at its pixels alone. They are those
-        of the face with the first value. None looks at all.
+      factor: which one is exchanged. part: one of `data.parts`.
 
     Returns:
-      (N, values of the factor), float: the mean of |difference|, of [0, 1]. NaN where
-      a face has no pixel of the part.
+      (N, values of the factor), float: the mean of |difference| over the channels, of
+      [0, 1]. NaN where a face has no pixel of the part.
 
     Raises:
       ValueError: for a factor or part that there is not, for pictures of another shape
@@ -36,7 +37,7 @@ def distances(
     pictures = np.asarray(pictures)
     if factor not in factors:
         raise ValueError(f"no factor {factor!r}; there are: {list(factors)}")
-    if part is not None and part not in parts:
+    if part not in parts:
         raise ValueError(f"no part {part!r}; there are: {list(parts)}")
     if pictures.ndim != 4 or pictures.shape[1:] != (64, 64, 3):
         raise ValueError(
@@ -53,13 +54,14 @@ def distances(
     if set(lengths.values()) != {n}:
         raise ValueError(f"{n} pictures, but attributes of {lengths}.")
     values = [attributes | {factor: np.full(n, v)} for v in range(len(factors[factor]))]
-    where = np.ones((n, 64, 64), bool)
-    if part:
-        where = part_map(**values[0]) == parts.index(part)
-    counts = where.sum(axis=(1, 2))
-    columns = []
-    for value in values:
-        off = np.abs(compose(**value) / np.float32(255) - pictures).mean(axis=-1)
-        total = (off * where).sum(axis=(1, 2))
-        columns.append(np.divide(total, counts, np.full(n, np.nan), where=counts > 0))
-    return np.stack(columns, axis=1)
+    where = part_map(**values[0]) == parts.index(part)
+    mine = _medians(pictures, where)
+    real = [_medians(compose(**v) / np.float32(255), where) for v in values]
+    return np.stack([np.abs(mine - colour).mean(axis=1) for colour in real], axis=1)
+
+
+def _medians(pictures, where):
+    """Return each channel's median over the pixels `where` (N, 64, 64): (N, 3)."""
+    inside = [picture[mask] for picture, mask in zip(pictures, where, strict=True)]
+    nothing = np.full((1, 3), np.nan)
+    return np.stack([np.median(p if len(p) else nothing, axis=0) for p in inside])
