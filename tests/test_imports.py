@@ -34,7 +34,7 @@ TOP = {
     "train": {"jax", "flax", "numpy", "tqdm"}
     | rooms("checkpoint", "layers", "system", "validation"),
     "metrics": {"jax", "flax", "scipy", "numpy"}
-    | rooms("inference", "layers", "validation"),
+    | rooms("data", "inference", "layers", "validation"),
     "data": {"numpy"} | rooms("system"),
     "plot": {"numpy", "matplotlib", "PIL"},
     "checks": {"jax", "flax", "optax", "numpy"} | rooms("metrics", *MODELS),

@@ -88,10 +88,9 @@ def test_other_sides(side, channels):
 def test_a_logit_sees_its_patch_and_nothing_else(halvings, pixels):
     """By gradient, without norms, which look at the whole picture."""
     shape = (96, 96, 1)
-    make = functools.partial(pix2pix.Discriminator, shape, 1, 2, halvings=halvings)
-    d = make(rngs=nnx.Rngs(0))
-    assert d.receptive_field == pixels
-    d.norms = nnx.List([lambda h: h] * len(d.norms))
+    options = dict(halvings=halvings, norm=False)
+    d = pix2pix.Discriminator(shape, 1, 2, **options, rngs=nnx.Rngs(0))
+    assert d.receptive_field == pixels and not len(d.norms)
     y = jax.random.normal(KEY, (1, *shape))
     middle = d(y, y).shape[1] // 2
     seen = jax.grad(lambda y: d(jnp.zeros_like(y), y)[0, middle, middle])(y)

@@ -4,7 +4,6 @@ A mistake that can be written as an answer stands in a table, MISTAKES, with its
 the check compares what comes out, and the tests hand the same functions in.
 """
 
-import functools
 import itertools
 
 import jax
@@ -270,14 +269,11 @@ def field_added_strides(layers):
 
 
 class Patches(nnx.Module):
-    """A D without norms, y (B, side, side, C) -> logits (B, h, w), as 6.2 has it."""
+    """A D without norms, y (B, 48, 48, 3) -> logits (B, h, w), as 6.2 has it."""
 
-    def __init__(self, halvings, *, padding="SAME", rngs):
-        make = functools.partial(
-            pix2pix.Discriminator, (48, 48, 3), 3, 4, rngs=rngs, halvings=halvings
-        )
-        self.network = make()
-        self.network.norms = nnx.List([nnx.identity] * halvings)
+    def __init__(self, halvings, *, rngs):
+        options = dict(halvings=halvings, norm=False, rngs=rngs)
+        self.network = pix2pix.Discriminator((48, 48, 3), 3, 4, **options)
 
     def __call__(self, y):
         return self.network(y, y)
