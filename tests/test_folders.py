@@ -1,12 +1,16 @@
 """Pictures of one's own, from folders: pairs and heaps, and the file that is wrong."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from gencourse import data
+from tools import notebooks
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def save(path, size=(8, 8), mode="RGB", colour=None, **options):
@@ -129,6 +133,22 @@ def test_the_file_that_is_wrong_is_named(tmp_path, make, said):
     make(tmp_path)
     with pytest.raises(data.DataError, match=said):
         data.load_pairs(tmp_path, size=8)
+
+
+def test_the_chapter_takes_a_folder_of_pairs_side_by_side(tmp_path, monkeypatch):
+    """As the paper's authors publish theirs: made-up files of that form."""
+    for i in range(12):
+        save(tmp_path / f"{i}.jpg", (256, 128), colour=(20 * i, 0, 0))
+    monkeypatch.setenv("GENCOURSE_PAIRS", str(tmp_path))
+    cells = notebooks.read(ROOT / "chapters" / "06_pix2pix.ipynb").cells
+    given = {"taught": {}, "files": 0}
+    for cell in cells:
+        if cell.id == "own-folder":
+            modules = "import os, tempfile\nimport numpy as np\nfrom PIL import Image\n"
+            modules += "from pathlib import Path\nfrom gencourse import data\n"
+            exec(modules + cell.source, given)
+    assert given["own_x"].shape == given["own_y"].shape == (12, 64, 64, 3)
+    assert given["own_x"].min() == -1 and given["held"] == 2
 
 
 def test_there_is_no_such_folder(tmp_path):

@@ -349,6 +349,28 @@ MUTANTS = [
         "return sum(d_loss(on_real, on_fake)), (on_real, on_fake)",
         "test_pix2pix::test_a_step_is_the_papers",
     ),
+    Mutant(
+        "sketch: it tells the colour of the clothes",
+        "gencourse/data/faces.py",
+        'codes = _numbers(factors | {"clothes_colour": "white"})',
+        "codes = _numbers(factors)",
+        "test_compose::test_a_sketch_shows_the_parts_and_not_the_colour_of_the_clothes",
+    ),
+    Mutant(
+        "folders: the halves of a pair change places",
+        "gencourse/data/folders.py",
+        "edges = ((0, height), (height, width))",
+        "edges = ((height, width), (0, height))",
+        "test_folders::test_a_pair_side_by_side_is_cut_in_the_middle",
+    ),
+    Mutant(
+        "colours of parts: the mean in place of the median",
+        "gencourse/metrics/counterfactual.py",
+        "np.median(p if len(p) else nothing, axis=0)",
+        "np.mean(p if len(p) else nothing, axis=0)",
+        "test_counterfactual::"
+        "test_it_is_the_difference_of_the_median_colours_over_the_parts_own_pixels",
+    ),
     # --- the label ------------------------------------------------------------------
     Mutant(
         "cgan: dense G does not hear the label",
