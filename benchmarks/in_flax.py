@@ -20,8 +20,17 @@ import numpy as np
 import optax
 from flax import nnx
 
-from benchmarks.workloads import EPSILON, LAST, MOMENTUM, SLOPE, cut, loop, taken
-from gencourse import autoencoder, cgan, dcgan, gan, layers, vae, vae_faces
+from benchmarks.workloads import (
+    EPSILON,
+    L1_WEIGHT,
+    LAST,
+    MOMENTUM,
+    SLOPE,
+    cut,
+    loop,
+    taken,
+)
+from gencourse import autoencoder, cgan, dcgan, gan, layers, pix2pix, vae, vae_faces
 from gencourse.layers import initializers
 from gencourse.system import malloc
 from gencourse.train import fit
@@ -36,6 +45,7 @@ class Layers(NamedTuple):
     Linear: Callable
     BatchNorm: Callable
     LayerNorm: Callable
+    InstanceNorm: Callable
     Embed: Callable
     normal: Callable
 
@@ -60,6 +70,7 @@ LAYERS = {
         nnx.Linear,
         nnx.BatchNorm,
         nnx.LayerNorm,
+        nnx.InstanceNorm,
         nnx.Embed,
         nnx.initializers.normal,
     ),
@@ -161,6 +172,31 @@ def plain_gan_step(generator, discriminator, g_optimizer, d_optimizer, batch, ke
     return {"d_loss": d_loss, "g_loss": g_loss}
 
 
+@nnx.jit
+def plain_pix2pix_step(generator, discriminator, g_optimizer, d_optimizer, batch, key):
+    """What `pix2pix.train_step` does to the networks, and the losses alone."""
+    x, y = batch
+    fake = nnx.clone(generator)(x)
+
+    def d_loss_fn(discriminator):
+        on_real, on_fake = discriminator(x, y), discriminator(x, fake)
+        return (cross_entropy(on_real, 1) + cross_entropy(on_fake, 0)) / 2
+
+    d_loss, grads = nnx.value_and_grad(d_loss_fn)(discriminator)
+    d_optimizer.update(discriminator, grads)
+
+    def g_loss_fn(generator, discriminator):
+        fake = generator(x)
+        verdict = cross_entropy(discriminator(x, fake), 1)
+        l1 = jnp.abs(y - fake).mean()
+        return verdict + L1_WEIGHT * l1, (verdict, l1)
+
+    g_grad = nnx.value_and_grad(g_loss_fn, has_aux=True)
+    (_, (g_loss, l1)), grads = g_grad(generator, discriminator)
+    g_optimizer.update(generator, grads)
+    return {"d_loss": d_loss, "g_loss": g_loss, "l1": l1}
+
+
 def cross_entropy(logits, target):
     return optax.sigmoid_binary_cross_entropy(
         logits, jnp.full_like(logits, target)
@@ -197,6 +233,11 @@ def models(w, made_of, rngs):
         with chapter_with(dcgan, made_of):
             discriminator = dcgan.Discriminator(**sizes, dropout=w.dropout)
             return dcgan.Generator(**sizes, latent=w.latent), discriminator
+    if w.networks == "unet":
+        with chapter_with(pix2pix, made_of):
+            generator = pix2pix.Generator(w.shape, 1, w.up[0], rngs=rngs)
+            d = dict(halvings=len(w.down) - 1, rngs=rngs)
+            return generator, pix2pix.Discriminator(w.shape, 1, w.down[0], **d)
     small = made_of.normal(0.02)
     options = dict(shape=w.shape, kernel_init=small, embedding_init=small, rngs=rngs)
     with chapter_with(cgan, made_of):
@@ -220,6 +261,8 @@ def step_of(implementation, w):
     that does not."""
     if w.game != "gan":
         return {"autoencoder": autoencoder, "vae": vae}[w.game].train_step
+    if w.networks == "unet":
+        return plain_pix2pix_step if implementation == "flax" else pix2pix.train_step
     if implementation == "flax":
         return plain_gan_step
     return cgan.train_step if w.networks == "conditional" else gan.train_step

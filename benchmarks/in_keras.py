@@ -12,6 +12,7 @@ from keras import layers  # noqa: E402
 
 from benchmarks.workloads import (  # noqa: E402
     EPSILON,
+    L1_WEIGHT,
     LAYER_EPSILON,
     MOMENTUM,
     SLOPE,
@@ -39,10 +40,14 @@ def dense(i, o, **options):
     return layers.Dense(o, kernel_initializer=lecun(i), **options)
 
 
-def half(i, o, kernel=3, strides=2):
+def instance_norm():
+    return layers.GroupNormalization(groups=-1, epsilon=LAYER_EPSILON)
+
+
+def half(i, o, kernel=3, strides=2, **options):
     init = lecun(kernel * kernel * i)
     return layers.Conv2D(
-        o, kernel, strides=strides, padding="same", kernel_initializer=init
+        o, kernel, strides=strides, padding="same", kernel_initializer=init, **options
     )
 
 
@@ -180,7 +185,35 @@ def conditional(w):
     return told(w.latent, generator), told(w.shape[0], discriminator)
 
 
-NETWORKS = {f.__name__: f for f in (chapter1, faces, mlp, conv, conditional)}
+def unet(w):
+    side, _, channels = w.shape
+    x, y = keras.Input((side, side, 1)), keras.Input(w.shape)
+    h, maps, inside = x, [x], 1
+    for width in w.up:
+        h = half(inside, width, 4, use_bias=width == w.up[0])(h)
+        h = leaky()(h if width == w.up[0] else instance_norm()(h))
+        maps, inside = [*maps, h], width
+    maps.pop()
+    for width in (*w.up[-2::-1], w.up[0] // 2):
+        last = width < w.up[0]
+        h = double(inside, width, 4, use_bias=last)(h)
+        h = layers.ReLU()(h if last else instance_norm()(h))
+        h = layers.Concatenate()([h, maps.pop()])
+        inside = 2 * width
+    init = lecun(3 * 3 * (w.up[0] // 2 + 1))
+    options = dict(padding="same", activation="tanh", kernel_initializer=init)
+    generator = keras.Model(x, layers.Conv2D(channels, 3, **options)(h))
+
+    h, inside = layers.Concatenate()([x, y]), 1 + channels
+    for width in w.down:
+        strides = 1 if width == w.down[-1] else 2
+        h = half(inside, width, 4, strides, use_bias=width == w.down[0])(h)
+        h = leaky()(h if width == w.down[0] else instance_norm()(h))
+        inside = width
+    return generator, keras.Model([x, y], half(inside, 1, 4, strides=1)(h))
+
+
+NETWORKS = {f.__name__: f for f in (chapter1, faces, mlp, conv, conditional, unet)}
 
 
 # --- steps ---------------------------------------------------------------------
@@ -254,6 +287,32 @@ def gan_step(networks, optimizers, w):
     return step
 
 
+def pix2pix_step(networks, optimizers, w):
+    """The fakes are made once, as in `gan_step`."""
+    generator, discriminator = networks
+    g_optimizer, d_optimizer = optimizers
+
+    def step(x, y):
+        with tf.GradientTape() as g_tape:
+            fake = generator(x, training=True)
+        with tf.GradientTape() as d_tape:
+            on_real = discriminator([x, y], training=True)
+            on_fake = discriminator([x, fake], training=True)
+            d_loss = (cross_entropy(on_real, 1.0) + cross_entropy(on_fake, 0.0)) / 2
+        weights = discriminator.trainable_weights
+        d_optimizer.apply(d_tape.gradient(d_loss, weights), weights)
+
+        with g_tape:
+            g_loss = cross_entropy(discriminator([x, fake], training=True), 1.0)
+            l1 = tf.reduce_mean(tf.abs(y - fake))
+            loss = g_loss + L1_WEIGHT * l1
+        weights = generator.trainable_weights
+        g_optimizer.apply(g_tape.gradient(loss, weights), weights)
+        return {"d_loss": d_loss, "g_loss": g_loss, "l1": l1}
+
+    return step
+
+
 # --- all together --------------------------------------------------------------
 
 
@@ -269,6 +328,7 @@ def build(implementation, w, data):
         adam.build(weights)
         optimizers.append(adam)
     make = gan_step if w.game == "gan" else autoencoder_step
+    make = pix2pix_step if w.networks == "unet" else make
     step = make(networks, optimizers, w)
     step = tf.function(step, jit_compile=implementation == "keras_xla")
     batches = [[tf.constant(a) for a in batch] for batch in cut(data, w)]

@@ -11,7 +11,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from benchmarks.workloads import EPSILON, LAYER_EPSILON, MOMENTUM, SLOPE, cut, loop
+from benchmarks.workloads import (
+    EPSILON,
+    L1_WEIGHT,
+    LAYER_EPSILON,
+    MOMENTUM,
+    SLOPE,
+    cut,
+    loop,
+)
 
 # --- networks ------------------------------------------------------------------
 
@@ -46,6 +54,49 @@ class Conditional(nn.Module):
         return self.body(torch.cat([x, self.embed(labels)], 1))
 
 
+class UNet(nn.Module):
+    """Chapter 6's: x (B, 1, side, side) -> pictures (B, 3, side, side)."""
+
+    def __init__(self, w):
+        super().__init__()
+        first, *others = w.up
+        sizes = list(itertools.pairwise(w.up))
+        self.downs = nn.ModuleList(
+            [half(1, first, 4), *(half(i, o, 4, bias=False) for i, o in sizes)]
+        )
+        self.down_norms = nn.ModuleList([nn.Identity(), *map(instance_norm, others)])
+        back = [(o if o == w.up[-1] else 2 * o, i) for i, o in reversed(sizes)]
+        self.ups = nn.ModuleList(double(i, o, 4, bias=False) for i, o in back)
+        self.up_norms = nn.ModuleList(instance_norm(o) for _, o in back)
+        self.last = double(2 * first, first // 2, 4)
+        self.out = nn.Conv2d(first // 2 + 1, w.shape[-1], 3, padding=1)
+
+    def forward(self, x):
+        maps = [x]
+        for down, norm in zip(self.downs, self.down_norms, strict=True):
+            maps.append(F.leaky_relu(norm(down(maps[-1])), SLOPE))
+        h = maps.pop()
+        for up, norm in zip(self.ups, self.up_norms, strict=True):
+            h = torch.cat([F.relu(norm(up(h))), maps.pop()], 1)
+        h = torch.cat([F.relu(self.last(h)), maps.pop()], 1)
+        return torch.tanh(self.out(h))
+
+
+class Pairs(nn.Module):
+    """A discriminator that is shown two pictures, side by side as channels."""
+
+    def __init__(self, body):
+        super().__init__()
+        self.body = body
+
+    def forward(self, x, y):
+        return self.body(torch.cat([x, y], 1))
+
+
+def instance_norm(features):
+    return nn.InstanceNorm2d(features, eps=LAYER_EPSILON, affine=True)
+
+
 def leaky():
     return nn.LeakyReLU(SLOPE)
 
@@ -55,8 +106,8 @@ def norm(features, dimensions=2):
     return kind(features, eps=EPSILON, momentum=1 - MOMENTUM)
 
 
-def half(i, o, kernel=3):
-    return nn.Conv2d(i, o, kernel, stride=2, padding=1)
+def half(i, o, kernel=3, bias=True):
+    return nn.Conv2d(i, o, kernel, stride=2, padding=1, bias=bias)
 
 
 def double(i, o, kernel=3, bias=True):
@@ -159,7 +210,17 @@ def conditional(w):
     return Conditional(generator), Conditional(discriminator)
 
 
-NETWORKS = {f.__name__: f for f in (chapter1, faces, mlp, conv, conditional)}
+def unet(w):
+    first, *others = w.down
+    layers = [half(1 + w.shape[-1], first, 4), leaky()]
+    for i, o in itertools.pairwise(w.down):
+        more = dict(padding="same") if o == others[-1] else dict(stride=2, padding=1)
+        layers += [nn.Conv2d(i, o, 4, bias=False, **more), instance_norm(o), leaky()]
+    layers += [nn.Conv2d(w.down[-1], 1, 4, padding="same")]
+    return UNet(w), Pairs(nn.Sequential(*layers))
+
+
+NETWORKS = {f.__name__: f for f in (chapter1, faces, mlp, conv, conditional, unet)}
 
 
 @torch.no_grad()
@@ -260,6 +321,43 @@ def gan_step(networks, optimizers, w, compiled, frozen=True):
     return step
 
 
+def pix2pix_step(networks, optimizers, w, compiled, frozen=True):
+    """The fakes are made once, as in `gan_step`."""
+    generator, discriminator = networks
+    g_optimizer, d_optimizer = optimizers
+
+    def make(x):
+        return generator(x)
+
+    def d_loss_fn(x, y, fake):
+        on_real, on_fake = discriminator(x, y), discriminator(x, fake)
+        return (cross_entropy(on_real, 1.0) + cross_entropy(on_fake, 0.0)) / 2
+
+    def g_loss_fn(x, y, fake):
+        return cross_entropy(discriminator(x, fake), 1.0), (y - fake).abs().mean()
+
+    if compiled:
+        make, d_loss_fn, g_loss_fn = map(torch.compile, (make, d_loss_fn, g_loss_fn))
+
+    def step(x, y):
+        fake = make(x)
+        d_optimizer.zero_grad()
+        d_loss = d_loss_fn(x, y, fake.detach())
+        d_loss.backward()
+        d_optimizer.step()
+
+        discriminator.requires_grad_(not frozen)
+        g_optimizer.zero_grad()
+        g_loss, l1 = g_loss_fn(x, y, fake)
+        (g_loss + L1_WEIGHT * l1).backward()
+        g_optimizer.step()
+        discriminator.requires_grad_(True)
+        told = {"d_loss": d_loss, "g_loss": g_loss, "l1": l1}
+        return {name: value.detach() for name, value in told.items()}
+
+    return step
+
+
 # --- all together --------------------------------------------------------------
 
 
@@ -280,6 +378,7 @@ def build(implementation, w, data):
         torch.optim.Adam(p, lr=w.learning_rate, betas=betas, fused=fused) for p in owned
     ]
     make = gan_step if w.game == "gan" else autoencoder_step
+    make = pix2pix_step if w.networks == "unet" else make
     more = {"frozen": bool(fused)} if w.game == "gan" else {}
     compiled = implementation == "torch_compile"
     step = make(networks, optimizers, w, compiled, **more)

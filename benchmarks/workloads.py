@@ -1,4 +1,4 @@
-"""What is measured: seven training steps, the same numbers for every framework.
+"""What is measured: eight training steps, the same numbers for every framework.
 
 Nothing here knows a framework. `in_flax.py`, `in_keras.py` and `in_torch.py` build
 the networks from these numbers, and `worker.py` runs them.
@@ -25,7 +25,7 @@ class Workload:
 
     name: str
     game: str  # "autoencoder", "vae" or "gan"
-    networks: str  # "chapter1", "faces", "mlp", "conv" or "conditional"
+    networks: str  # "chapter1", "faces", "mlp", "conv", "conditional" or "unet"
     batch: int
     shape: tuple[int, ...]  # of one picture
     latent: int
@@ -110,8 +110,22 @@ WORKLOADS = {
             start=2,
             loss_steps=40,
         ),
+        Workload(
+            "pix2pix",
+            "gan",
+            "unet",
+            batch=4,
+            shape=(64, 64, 3),
+            latent=0,
+            learning_rate=1e-3,
+            beta1=0.5,
+            up=(16, 32, 64, 128),  # of the U-Net, on the way down
+            down=(8, 16, 32),
+            start=4,
+        ),
     ]
 }
+L1_WEIGHT = 100.0  # of pix2pix
 
 
 def find(name):
@@ -151,19 +165,22 @@ def read(path, w):
 
     Returns:
       A tuple: pictures (N, *w.shape), float32, in [-1, 1] for a GAN and in [0, 1]
-      else; and for a conditional one labels (N,), int32, too.
+      else; and for a conditional one labels (N,), int32, too. For a U-Net grey ones
+      (N, side, side, 1) come first.
     """
     with np.load(path) as stored:
         x = stored["pictures"].reshape(-1, *w.shape) / np.float32(255)
         labels = stored["labels"].astype(np.int32)
     x = 2 * x - 1 if w.game == "gan" else x
+    if w.networks == "unet":
+        return x.mean(axis=-1, keepdims=True), x
     return (x, labels) if w.networks == "conditional" else (x,)
 
 
 def taken(batch, w):
     """A batch, a tuple of arrays, as the steps in Flax take it: pictures alone, or with
-    their labels."""
-    return batch if w.networks == "conditional" else batch[0]
+    what is given with them."""
+    return batch if len(batch) > 1 else batch[0]
 
 
 def cut(data, w):

@@ -19,6 +19,7 @@ SMALL = [
     "gan_mlp/batch=4",
     "dcgan28/batch=2/dropout=0",
     "cgan_mlp/batch=4/dropout=0",
+    "pix2pix/batch=2",
 ]
 PARAMETERS = {"autoencoder": 343_043, "vae": 347_141, "gan_mlp": 1_094_673}
 
@@ -27,7 +28,8 @@ def random_batch(w):
     rng = np.random.default_rng(0)
     x = rng.random((w.batch, *w.shape), np.float32)
     labels = rng.integers(10, size=w.batch, dtype=np.int32)
-    return (x, labels) if w.networks == "conditional" else (x,)
+    given = {"conditional": (x, labels), "unet": (x[..., :1], x)}
+    return given.get(w.networks, (x,))
 
 
 # --- like with like ------------------------------------------------------------
@@ -126,6 +128,15 @@ def test_changes_of_a_workload():
         workloads.find("dcgan28/width=2")
     with pytest.raises(KeyError):
         workloads.find("dcgan")
+
+
+def test_a_u_net_is_given_grey_pictures_and_the_same_in_colour(tmp_path):
+    w = workloads.find("pix2pix/batch=2")
+    driver.write_pictures(w, tmp_path / "pictures.npz")
+    x, y = workloads.read(tmp_path / "pictures.npz", w)
+    assert x.shape == (*y.shape[:3], 1) and y.shape[1:] == w.shape
+    np.testing.assert_allclose(x[..., 0], y.mean(axis=-1), atol=1e-5)
+    assert (y.min(), y.max()) == (-1, 1)
 
 
 @pytest.mark.parametrize("name", ["dcgan28", "cgan_mlp", "vae", "dcgan32", "vae_faces"])
