@@ -40,6 +40,8 @@ NOTEBOOKS = {
     "chapters.05_project_paper": f"{EMBEDDED_DIGITS}; {FACES}",
     "solutions.05_cgan": EMBEDDED_DIGITS,
     "solutions.04_dcgan": EMBEDDED_DIGITS,
+    "chapters.06_pix2pix": FACES,
+    "solutions.06_pix2pix": FACES,
 }
 
 

@@ -51,18 +51,31 @@ def compare(exercise, answer, given, right, what):
             raise Wrong(hint)
     for args, result, value in zip(given, results, wanted, strict=True):
         if not close(result, value):
-            raise Wrong(
-                f"For {_short(args)} it gives {_short(result)}, and {_short(value)} "
-                f"was expected."
-            )
+            raise Wrong(_off(args, result, value))
+
+
+def _off(args, result, value):
+    """Say by how much a result is off."""
+    shown = [a for a in map(_short, args) if a]
+    given = f"For {', '.join(shown)} it gives" if shown else "It gives"
+    if value.ndim == 0:
+        return f"{given} {_short(result)}, and {_short(value)} was expected."
+    off = np.abs(result - value)
+    at = tuple(map(int, np.unravel_index(off.argmax(), off.shape)))
+    return (
+        f"The shape is right, numbers are not. The farthest off is that at {list(at)}: "
+        f"{result[at]:.4g} in place of {value[at]:.4g}."
+    )
 
 
 def _short(value):
-    if isinstance(value, tuple):
-        return ", ".join(map(_short, value))
-    if isinstance(value, (list, int, float)) or np.size(value) == 1:
-        return f"{value}" if isinstance(value, (list, int)) else f"{float(value):.4g}"
-    return f"an array {np.shape(value)}"
+    if callable(value) or (not isinstance(value, list) and np.size(value) > 40):
+        return ""
+    return (
+        f"{value}"
+        if isinstance(value, list)
+        else np.array2string(np.asarray(value, float), precision=4, separator=", ")
+    )
 
 
 # --- 6.1 -----------------------------------------------------------------------
@@ -73,19 +86,20 @@ WHITE = 1.0
 
 def jitter(answer):
     """6.1: shift and mirror both of a pair alike."""
-    n, side = 300, 12
+    n, side = 1000, 12
     rng = np.random.default_rng(0)
     one = rng.uniform(-0.9, 0.9, (side, side, 1)).astype(np.float32)
     pair = one, np.concatenate([one / 2, -one, one - 0.05], axis=-1)
     x, y = (np.broadcast_to(a, (n, *a.shape)) for a in pair)  # any move can be told
     given = jnp.asarray(x), jnp.asarray(y)
     results = []
-    for key in (jax.random.key(0), jax.random.key(0), jax.random.key(1)):
+    for seed in (0, 0, 1, 2, 3):
+        key = jax.random.key(seed)
         result = call(answer, *given, key)
         if not isinstance(result, (tuple, list)) or len(result) != 2:
             raise Wrong("Return two arrays: the new x and the new y.")
         results.append([numbers(a) for a in result])
-    (new_x, new_y), again, other = results
+    (new_x, new_y), again, *others = results
     if new_x.shape != x.shape or new_y.shape != y.shape:
         raise Wrong(
             f"Pairs {x.shape} and {y.shape} came out as {new_x.shape} and "
@@ -95,14 +109,15 @@ def jitter(answer):
     if None in moves:
         _name_the_edge(pair[0], new_x)
     _check_alike(moves, _moves_of(pair[1], new_y))
-    _check_moves(*np.array(moves).T)
+    _check_moves(*np.array(moves).T, [_moves_of(pair[0], new) for new, _ in others])
     if not np.array_equal(again[0], new_x):
         raise Wrong(
             "The same key moves them otherwise. Chance comes from the key alone, by "
             "jax.random: else nobody can repeat your run."
         )
-    if np.array_equal(other[0], new_x):
+    if np.array_equal(others[0][0], new_x):
         raise Wrong("Another key moves them just so: use the key that comes in.")
+    _check_even(np.array(moves))
     passed("Both of a pair are moved alike, and each pair in its own way.")
 
 
@@ -164,7 +179,30 @@ def _check_alike(moves, moves_of_y):
     )
 
 
-def _check_moves(down, right, mirrored):
+def _check_even(moves):
+    """Hold that all moves come about as often: by chi squared, which is 97 on average
+    and hardly ever above 180."""
+    cells, side = np.zeros((2 * REACH + 1, 2 * REACH + 1, 2)), 2 * REACH + 1
+    np.add.at(cells, tuple(moves.T + [[REACH], [REACH], [0]]), 1)
+    expected = len(moves) / cells.size
+    if ((cells - expected) ** 2 / expected).sum() < 180:
+        return
+    for name, axis in (("down", 0), ("to the right", 1)):
+        counts = cells.sum(axis=tuple({0, 1, 2} - {axis}))
+        if ((counts - len(moves) / side) ** 2).max() > 30 * len(moves) / side:
+            least = int(counts.argmin())
+            raise Wrong(
+                f"Shifts {name} are not even: by {least - REACH} {counts[least]:.0f} "
+                f"of {len(moves)} times, where {len(moves) / side:.0f} would be even."
+            )
+    raise Wrong(
+        "Each number by itself comes evenly, but not independently of the others: of "
+        f"the {cells.size} moves {int((cells == 0).sum())} never came. Draw the shift "
+        "down, the shift to the right and the mirror from three keys."
+    )
+
+
+def _check_moves(down, right, mirrored, others):
     far = max(abs(down).max(), abs(right).max())
     if far > REACH:
         raise Wrong(f"Some are shifted by {far} pixels: {REACH} at most.")
@@ -172,6 +210,9 @@ def _check_moves(down, right, mirrored):
         raise Wrong("Nothing is shifted.")
     if len(set(zip(down, right, strict=True))) == 1:
         raise Wrong("One shift for the whole batch: draw one for every pair.")
+    shares = {np.mean([move[2] for move in other]) for other in others}
+    if {mirrored.mean(), *shares} == {0.0, 1.0}:
+        raise Wrong("One coin for the whole batch: toss one for every pair.")
     if mirrored.all() or not mirrored.any():
         which = "All are" if mirrored.all() else "None is"
         raise Wrong(f"{which} mirrored: every one with a chance of one half.")
@@ -180,14 +221,15 @@ def _check_moves(down, right, mirrored):
             raise Wrong(f"Nothing is shifted {name}.")
         missing = set(range(-REACH, REACH + 1)) - set(shifts.tolist())
         if missing:
+            note = " Note that randint leaves its upper end out."
             raise Wrong(
-                f"Shifts {name} by {sorted(missing)} never come. Note that randint "
-                f"leaves its upper end out."
+                f"Shifts {name} by {sorted(missing)} never come."
+                + (note if missing == {REACH} else "")
             )
     if (down == right).all() or (down == -right).all():
         raise Wrong("Down and right are always alike: draw two numbers a pair.")
     share = mirrored.mean()
-    if not 0.38 < share < 0.62:
+    if not 0.43 < share < 0.57:
         raise Wrong(f"{share:.0%} are mirrored; the chance should be one half.")
 
 
@@ -241,6 +283,27 @@ def field_own_stride(layers):
     return pixels
 
 
+@mistake(
+    "field",
+    "Dilation parts the taps: a kernel of k spans (k - 1) d more pixels, not k d - 1.",
+)
+def field_dilated_kernel(layers):
+    pixels, stride = 1, 1
+    for k, s, d in layers:
+        pixels += (k * d - 1) * stride
+        stride *= s
+    return pixels
+
+
+@mistake("field", "Dilation does not add to the stride of those behind: it parts taps.")
+def field_dilation_as_stride(layers):
+    pixels, stride = 1, 1
+    for k, s, d in layers:
+        pixels += (k - 1) * d * stride
+        stride *= s * d
+    return pixels
+
+
 @mistake("field", "The field grows by sums, not by the product of the kernels.")
 def field_product(layers):
     return int(np.prod([k for k, _, _ in layers]))
@@ -277,6 +340,19 @@ class Patches(nnx.Module):
 
     def __call__(self, y):
         return self.network(y, y)
+
+
+@jax.jit
+def _three_rows(y):
+    """Logits that see three rows and five columns: the first row weakly, and by
+    negative numbers alone, and none in the first channel."""
+    rows = np.array([-1e-5, 0.5, -0.2])[:, None, None, None]
+    channels = np.array([0.0, 0.3, 1.0])[:, None]
+    kernel = jnp.asarray(rows * channels * np.ones((1, 5, 1, 1)), jnp.float32)
+    numbers = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(
+        y, kernel, (2, 2), "SAME", dimension_numbers=numbers
+    )[..., 0]
 
 
 def seen_right(network, y):
@@ -322,6 +398,34 @@ def seen_positive(network, y):
     return int((np.asarray(gradient).sum(axis=(0, 2, 3)) > 0).sum())
 
 
+@mistake("seen", "Negative gradients count too: ask for those that are not 0.")
+def seen_above_zero(network, y):
+    middle = tuple(n // 2 for n in jax.eval_shape(network, y).shape[1:])
+    gradient = jax.grad(lambda y: network(y)[0, *middle])(y)
+    return int((np.asarray(gradient) > 0).any(axis=(0, 2, 3)).sum())
+
+
+@mistake("seen", "Those are the columns: count the rows, axis 1 of y.")
+def seen_columns(network, y):
+    middle = tuple(n // 2 for n in jax.eval_shape(network, y).shape[1:])
+    gradient = jax.grad(lambda y: network(y)[0, *middle])(y)
+    return int((np.asarray(gradient) != 0).any(axis=(0, 1, 3)).sum())
+
+
+@mistake("seen", "Look at all channels: a network need not use the first.")
+def seen_first_channel(network, y):
+    middle = tuple(n // 2 for n in jax.eval_shape(network, y).shape[1:])
+    gradient = jax.grad(lambda y: network(y)[0, *middle])(y)
+    return int((np.asarray(gradient)[..., 0] != 0).any(axis=(0, 2)).sum())
+
+
+@mistake("seen", "However small a gradient is, the pixel is seen: ask for != 0.")
+def seen_threshold(network, y):
+    middle = tuple(n // 2 for n in jax.eval_shape(network, y).shape[1:])
+    gradient = jax.grad(lambda y: network(y)[0, *middle])(y)
+    return int((np.abs(np.asarray(gradient)) > 1e-3).any(axis=(0, 2, 3)).sum())
+
+
 @mistake(
     "seen",
     "That is the side of the map of logits. The question is how many pixels of the "
@@ -348,8 +452,9 @@ def field(answers):
     compare("field", receptive_field, given, field_right, what)
     there(seen, "seen")
     y = jax.random.uniform(jax.random.key(0), (1, 48, 48, 3), minval=-1)
-    networks = [Patches(n, rngs=nnx.Rngs(n)) for n in (0, 1, 2)]
-    given = [(nnx.jit(network), y) for network in networks]
+    networks = [nnx.jit(Patches(n, rngs=nnx.Rngs(n))) for n in (1, 2)]
+    wide = jnp.concatenate([y, y], axis=2)  # (1, 48, 96, 3)
+    given = [*((network, y) for network in networks), (_three_rows, wide)]
     compare("seen", seen, given, seen_right, what)
     sizes = [field_right(layers) for layers in LAYERS[:3]]
     passed(f"By hand and by gradient: {', '.join(map(str, sizes))} pixels a side.")
@@ -536,8 +641,7 @@ def weight(answers):
             "ones.",
             "b": "Above the turning weight it would. Below it another colour is "
             "cheaper.",
-            "d": "Nothing in this game forbids it, and D cannot tell which colour "
-            "belongs to a sketch that does not say.",
+            "d": "The sketch does not say which it is, so G cannot know it.",
         },
     )
     passed("Below the turning weight a real colour is cheaper; and D minds which.")
@@ -554,6 +658,31 @@ def _normalised(h, axes, eps=1e-5, ddof=0):
 
 def norm_right(h):
     return _normalised(h, (1, 2))
+
+
+@mistake("norm", "Over everything at once. One mean for each map of each picture.")
+def norm_all(h):
+    return _normalised(h, (0, 1, 2, 3))
+
+
+@mistake("norm", "Over the rows alone: a map has columns, too.")
+def norm_rows(h):
+    return _normalised(h, (1,))
+
+
+@mistake("norm", "Over the columns alone: a map has rows, too.")
+def norm_columns(h):
+    return _normalised(h, (2,))
+
+
+@mistake(
+    "norm",
+    "1e-5 is added to the deviation. It belongs to the variance, under the root.",
+)
+def norm_outside(h):
+    h = np.asarray(h, float)
+    deviation = h.std(axis=(1, 2), keepdims=True)
+    return (h - h.mean(axis=(1, 2), keepdims=True)) / (deviation + 1e-5)
 
 
 @mistake("norm", "Over the batch too: that is BatchNorm. Keep the pictures apart.")
@@ -603,11 +732,12 @@ def norm_ddof(h):
 
 
 def _alone(x):
-    return x[..., :1] * 2 - x[..., 1:2]
+    return jnp.concatenate([x[..., :1], x[..., :1] * 2 - x[..., 1:2]], axis=-1)
 
 
 def _among(x):  # as BatchNorm in training does
-    return _alone(x) - x.mean(axis=0, keepdims=True)[..., :1] / 4
+    mean = x.mean(axis=0, keepdims=True)[..., :1] / 4
+    return _alone(x) - jnp.concatenate([mean / 2, mean], axis=-1)
 
 
 def change_right(translate, x, others, more):
@@ -649,9 +779,40 @@ def change_signed(translate, x, others, more):
     return (first - second).max()
 
 
-@mistake("change", "The same company both times: once `others`, once `more`.")
+@mistake(
+    "change",
+    "0, whatever the translation does. Is x once in front of `others` and once in "
+    "front of `more`, and do you compare translations, and not what goes in?",
+)
 def change_same(translate, x, others, more):
     return 0.0
+
+
+@mistake("change", "Summed over all numbers. The greatest was asked.")
+def change_sum(translate, x, others, more):
+    first, second = (
+        np.asarray(translate(jnp.concatenate([x[None], rest])))[0]
+        for rest in (others, more)
+    )
+    return np.abs(first - second).sum()
+
+
+@mistake("change", "Squared. The greatest |difference| was asked.")
+def change_squared(translate, x, others, more):
+    first, second = (
+        np.asarray(translate(jnp.concatenate([x[None], rest])))[0]
+        for rest in (others, more)
+    )
+    return ((first - second) ** 2).max()
+
+
+@mistake("change", "Look at all channels of the translation.")
+def change_first_channel(translate, x, others, more):
+    first, second = (
+        np.asarray(translate(jnp.concatenate([x[None], rest])))[0, ..., 0]
+        for rest in (others, more)
+    )
+    return np.abs(first - second).max()
 
 
 @mistake(
@@ -670,22 +831,23 @@ def company(answers):
     instance_norm, change, at_one_pixel = split(answers, 3)
     there(instance_norm, "instance_norm")
     rng = np.random.default_rng(3)
-    h = rng.normal(2, 3, (4, 3, 2, 5)) * np.arange(1, 6)
+    h = rng.normal(2, 3, (4, 3, 2, 5)) * [1, 2, 3, 4, 1e-3]  # the last one is faint
     given = [(jnp.asarray(h, jnp.float32),)]
-    compare("norm", instance_norm, given, norm_right, "that of the maps")
     flat = numbers(call(instance_norm, jnp.full((1, 2, 2, 1), 3.0)))
     if not np.isfinite(flat).all():
         raise Wrong(
             "A map of which all pixels are alike becomes NaN or infinite: 0 is divided "
             "by 0. Add 1e-5 to the variance, under the root."
         )
+    compare("norm", instance_norm, given, norm_right, "that of the maps")
     there(change, "change")
     x, others, more = (
         jnp.asarray(rng.uniform(-1, 1, size), jnp.float32)
         for size in ((4, 4, 3), (3, 4, 4, 3), (3, 4, 4, 3))
     )
     others = others + 0.5  # brighter, so that the change is to one side
-    given = [(f, x, others, more) for f in (_among, _alone)]
+    given = [(_among, x, others, more), (_among, x, more, others)]
+    given += [(_alone, x, others, more)]
     compare("change", change, given, change_right, "one number")
     there(at_one_pixel, "at_one_pixel")
     letter(
@@ -778,48 +940,64 @@ def _mixing(x):
 
 def sides(answer):
     """6.6: pictures whose sides the U-Net cannot halve."""
-    asked = []
-
-    def translate(x):
-        asked.append(x.shape[1:3])
-        if any(side % 8 for side in x.shape[1:3]):
-            raise Wrong(
-                f"The U-Net was given {x.shape[1]} x {x.shape[2]} pixels, and both "
-                f"sides have to be multiples of 8."
-            )
-        return _mixing(x)
-
     rng = np.random.default_rng(5)
-    odd, tall, even = (
-        jnp.asarray(rng.uniform(-1, 1, (2, *size, 1)), jnp.float32)
-        for size in ((13, 22), (17, 8), (16, 24))
-    )
-    for x, what in (even, "sides that fit"), (odd, "13 x 22"), (tall, "17 x 8"):
-        wanted = np.asarray(_mixing(x))  # a frame that repeats the edge changes nothing
-        result = numbers(call(answer, translate, x, 8))
-        if close(result, wanted):
-            continue
-        for wrong, hint in MISTAKES["sides"]:
-            value = wrong(_mixing, x, 8)
-            if result.shape == value.shape and close(result, value):
-                raise Wrong(hint)
-        if result.shape != wanted.shape:
+    for (height, width), multiple in (
+        *(((16, 24), 8), ((13, 30), 8), ((17, 8), 8), ((9, 11), 4)),
+    ):
+        x = jnp.asarray(rng.uniform(-1, 1, (2, height, width, 1)), jnp.float32)
+        asked = []
+
+        def translate(x, multiple=multiple, asked=asked):
+            asked.append(x.shape[1:3])
+            if any(side % multiple for side in x.shape[1:3]):
+                raise Wrong(
+                    f"The U-Net was given {x.shape[1]} x {x.shape[2]} pixels, and both "
+                    f"sides have to be multiples of {multiple}."
+                )
+            return _mixing(x)
+
+        result = call(answer, translate, x, multiple)
+        if isinstance(result, tuple):
+            raise Wrong("A tuple came back: return the pictures alone.")
+        _check_side(x, multiple, numbers(result), asked)
+    passed("Any side goes in, and the same side comes out.")
+
+
+def _check_side(x, multiple, result, asked):
+    height, width = x.shape[1:3]
+    name = f"Pictures of {height} x {width} pixels, for multiples of {multiple},"
+    wanted = np.asarray(_mixing(x))  # a frame that repeats the edge changes nothing
+    wide = [side + -side % multiple for side in (height, width)]
+    if asked and max(np.subtract(asked[0], wide)) > 0:
+        if wide == [height, width]:
             raise Wrong(
-                f"Pictures of {x.shape[1]} x {x.shape[2]} pixels came back with "
-                f"{result.shape[1:3]}: the sides of x were asked for."
+                f"{name} fit already, and went in as {asked[0][0]} x {asked[0][1]}: "
+                f"pad nothing then. (-n % multiple is 0 there.)"
             )
         raise Wrong(
-            f"For {what} the shape is right and the pixels are not. Do you cut away "
-            f"just what you put on, on the same sides?"
-        )
-    if asked[0] != (16, 24):
-        raise Wrong(
-            f"16 x 24 pixels fit already, and went in as {asked[0]}: pad nothing then. "
-            f"(-n % multiple is 0 there.)"
-        )
-    if max(asked[1]) > 24 or max(asked[2]) > 24:
-        raise Wrong(
-            f"17 x 8 went in as {asked[2][0]} x {asked[2][1]}: the next multiple, and "
+            f"{name} went in as {asked[0][0]} x {asked[0][1]}: the next multiple, and "
             f"no more."
         )
-    passed("Any side goes in, and the same side comes out.")
+    if close(result, wanted):
+        return
+    for wrong, hint in MISTAKES["sides"]:
+        value = wrong(_mixing, x, multiple)
+        if result.shape == value.shape and close(result, value):
+            raise Wrong(hint)
+    if result.ndim != 4 or 0 in result.shape:
+        raise Wrong(
+            f"{name} came back as an array {result.shape}. (A slice `:-0` is empty.)"
+        )
+    if result.shape[1:3] != (height, width):
+        raise Wrong(
+            f"{name} came back with {result.shape[1:3]}: the sides of x were asked for."
+        )
+    if result.shape != wanted.shape:
+        raise Wrong(
+            f"{name} came back with {result.shape[-1]} channels; the translation makes "
+            f"{wanted.shape[-1]}. Return all that it makes."
+        )
+    raise Wrong(
+        f"{name} came back in the right shape, with other pixels. Does the frame "
+        f"repeat the edge (mode='edge'), and do you cut away just what you put on?"
+    )

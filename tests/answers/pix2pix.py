@@ -124,6 +124,29 @@ def seldom_mirrored(key, n):
     return (*drawn(key, n)[:2], coin)
 
 
+def one_coin(key, n):
+    coin = jax.random.bernoulli(jax.random.fold_in(key, 7))
+    return (*drawn(key, n)[:2], jnp.full(n, coin))
+
+
+def uneven(key, n):
+    keys = jax.random.split(key, 3)
+    shifts = [
+        jnp.round(jax.random.uniform(k, (n,), minval=-3, maxval=3)).astype(int)
+        for k in keys[:2]
+    ]
+    return (*shifts, jax.random.bernoulli(keys[2], 0.5, (n,)))
+
+
+def by_the_shift(key, n):
+    down, right, _ = drawn(key, n)
+    return down, right, (down + right) % 2 == 0
+
+
+def from_0(key, n):
+    return drawn(key, n, low=0)
+
+
 def diagonal(key, n):
     down, _, coin = drawn(key, n)
     return down, down, coin
@@ -209,8 +232,12 @@ def norm_in_jax(h):
     return (h - mean) / jnp.sqrt(((h - mean) ** 2).mean((1, 2), keepdims=True) + 1e-5)
 
 
-def norm_smaller_epsilon(h):
-    return (h - h.mean((1, 2), keepdims=True)) / (h.std((1, 2), keepdims=True) + 1e-5)
+def norm_by_a_loop(h):
+    result = np.zeros(h.shape)
+    for b, c in np.ndindex(h.shape[0], h.shape[3]):
+        one = np.asarray(h[b, :, :, c], np.float64)
+        result[b, :, :, c] = (one - one.mean()) / np.sqrt(one.var() + 1e-5)
+    return result.tolist()
 
 
 def norm_without_epsilon(h):
@@ -231,6 +258,28 @@ def sides_evenly(translate, x, multiple):
     result = translate(jnp.pad(x, [(0, 0), *pads, (0, 0)], mode="edge"))
     (top, _), (left, _) = pads
     return result[:, top : top + x.shape[1], left : left + x.shape[2]]
+
+
+def sides_compiled(translate, x, multiple):
+    translate, (height, width) = jax.jit(translate), x.shape[1:3]
+    pads = ((0, 0), (0, -height % multiple), (0, -width % multiple), (0, 0))
+    return translate(np.pad(x, pads, mode="edge"))[:, :height, :width]
+
+
+def sides_by_eight(translate, x, multiple):
+    return sides_evenly(translate, x, 8)
+
+
+def sides_mirrored_with_the_edge(translate, x, multiple):
+    pads = ((0, 0), (0, -x.shape[1] % multiple), (0, -x.shape[2] % multiple), (0, 0))
+    result = translate(jnp.pad(x, pads, mode="symmetric"))
+    return result[:, : x.shape[1], : x.shape[2]]
+
+
+def sides_cut_by_minus(translate, x, multiple):
+    over = [-n % multiple for n in x.shape[1:3]]
+    pads = ((0, 0), (0, over[0]), (0, over[1]), (0, 0))
+    return translate(jnp.pad(x, pads, mode="edge"))[:, : -over[0], : -over[1]]
 
 
 def sides_always_more(translate, x, multiple):
@@ -292,6 +341,10 @@ EXERCISES = {
             (cut_smaller, "the shapes stay"),
             (y_grey_at_the_edge, "Is its edge white"),
             (lambda x, y, key: x, "Return two arrays"),
+            (jitter_by(one_coin), "One coin for the whole batch"),
+            (jitter_by(uneven), "are not even"),
+            (jitter_by(by_the_shift), "not independently"),
+            (jitter_by(from_0), r"by \[-3, -2, -1\] never come[.]$"),
         ],
         "blank": blank,
     },
@@ -323,7 +376,7 @@ EXERCISES = {
             *table("turning", at=1, others=WEIGHT),
             ([*WEIGHT[:2], "a"], "judged each colour by itself"),
             ([*WEIGHT[:2], "b"], "Above the turning weight"),
-            ([*WEIGHT[:2], "d"], "cannot tell which"),
+            ([*WEIGHT[:2], "d"], "G cannot know it"),
         ],
         "blank": [blank, blank, ...],
     },
@@ -331,7 +384,7 @@ EXERCISES = {
         "right": [
             COMPANY,
             [norm_in_jax, change_in_jax, "B"],
-            [norm_smaller_epsilon, change_in_jax, "b"],
+            [norm_by_a_loop, change_in_jax, "b"],
         ],
         "wrong": [
             *table("norm", at=0, others=COMPANY),
@@ -344,14 +397,19 @@ EXERCISES = {
         "blank": [blank, blank, ...],
     },
     "sides": {
-        "right": [checks.sides_right, sides_evenly],
+        "right": [checks.sides_right, sides_evenly, sides_compiled],
         "wrong": [
             *table("sides"),
             (sides_always_more, "fit already"),
-            (sides_as_they_are, "13 x 22 pixels, and both"),
-            (sides_of_the_height, "16 x 25 pixels, and both"),
-            (sides_twice_as_far, "17 x 8 went in as"),
-            (sides_transposed, "came back with"),
+            (sides_as_they_are, "13 x 30 pixels, and both"),
+            (sides_of_the_height, "16 x 33 pixels, and both"),
+            (sides_twice_as_far, "the next multiple, and"),
+            (sides_transposed, "the sides of x were asked"),
+            (sides_by_eight, "went in as 16 x 16"),
+            (sides_mirrored_with_the_edge, "Does the frame repeat"),
+            (sides_cut_by_minus, "A slice `:-0` is empty"),
+            (lambda t, x, m: (sides_evenly(t, x, m),), "A tuple"),
+            (lambda t, x, m: x, "with 1 channels"),
         ],
         "blank": blank,
     },
