@@ -355,17 +355,20 @@ def _three_rows(y):
     )[..., 0]
 
 
-def seen_right(network, y):
+def _slope(network, y):
+    """The gradient of the logit in the middle of the map, as y."""
     middle = tuple(n // 2 for n in jax.eval_shape(network, y).shape[1:])
-    gradient = jax.grad(lambda y: network(y)[0, *middle])(y)
-    rows = np.abs(np.asarray(gradient)).sum(axis=(0, 2, 3)) > 0
-    return int(rows.sum())
+    return np.asarray(jax.grad(lambda y: network(y)[0, *middle])(y))
+
+
+def seen_right(network, y):
+    return int((_slope(network, y) != 0).any(axis=(0, 2, 3)).sum())
 
 
 @mistake("seen", "That is what all logits see together: take a single one of them.")
 def seen_by_all(network, y):
-    gradient = jax.grad(lambda y: network(y).sum())(y)
-    return int((np.abs(np.asarray(gradient)).sum(axis=(0, 2, 3)) > 0).sum())
+    slope = _slope(lambda y: network(y).sum(axis=(1, 2), keepdims=True), y)
+    return int((slope != 0).any(axis=(0, 2, 3)).sum())
 
 
 @mistake(
@@ -374,56 +377,43 @@ def seen_by_all(network, y):
     "one in the middle.",
 )
 def seen_in_the_corner(network, y):
-    gradient = jax.grad(lambda y: network(y)[0, 0, 0])(y)
-    return int((np.abs(np.asarray(gradient)).sum(axis=(0, 2, 3)) > 0).sum())
+    slope = _slope(lambda y: network(y)[:, :1, :1], y)
+    return int((slope != 0).any(axis=(0, 2, 3)).sum())
 
 
 @mistake("seen", "You count all pixels of the patch: say how many its side has.")
 def seen_area(network, y):
-    middle = tuple(n // 2 for n in jax.eval_shape(network, y).shape[1:])
-    gradient = jax.grad(lambda y: network(y)[0, *middle])(y)
-    return int((np.abs(np.asarray(gradient)).sum(axis=(0, 3)) > 0).sum())
+    return int((_slope(network, y) != 0).any(axis=(0, 3)).sum())
 
 
 @mistake("seen", "You count each pixel once a channel. Say how many its side has.")
 def seen_numbers(network, y):
-    middle = tuple(n // 2 for n in jax.eval_shape(network, y).shape[1:])
-    return int((np.asarray(jax.grad(lambda y: network(y)[0, *middle])(y)) != 0).sum())
+    return int((_slope(network, y) != 0).sum())
 
 
 @mistake("seen", "Gradients may be negative, and sums of them cancel: take |.| first.")
 def seen_positive(network, y):
-    middle = tuple(n // 2 for n in jax.eval_shape(network, y).shape[1:])
-    gradient = jax.grad(lambda y: network(y)[0, *middle])(y)
-    return int((np.asarray(gradient).sum(axis=(0, 2, 3)) > 0).sum())
+    return int((_slope(network, y).sum(axis=(0, 2, 3)) > 0).sum())
 
 
 @mistake("seen", "Negative gradients count too: ask for those that are not 0.")
 def seen_above_zero(network, y):
-    middle = tuple(n // 2 for n in jax.eval_shape(network, y).shape[1:])
-    gradient = jax.grad(lambda y: network(y)[0, *middle])(y)
-    return int((np.asarray(gradient) > 0).any(axis=(0, 2, 3)).sum())
+    return int((_slope(network, y) > 0).any(axis=(0, 2, 3)).sum())
 
 
 @mistake("seen", "Those are the columns: count the rows, axis 1 of y.")
 def seen_columns(network, y):
-    middle = tuple(n // 2 for n in jax.eval_shape(network, y).shape[1:])
-    gradient = jax.grad(lambda y: network(y)[0, *middle])(y)
-    return int((np.asarray(gradient) != 0).any(axis=(0, 1, 3)).sum())
+    return int((_slope(network, y) != 0).any(axis=(0, 1, 3)).sum())
 
 
 @mistake("seen", "Look at all channels: a network need not use the first.")
 def seen_first_channel(network, y):
-    middle = tuple(n // 2 for n in jax.eval_shape(network, y).shape[1:])
-    gradient = jax.grad(lambda y: network(y)[0, *middle])(y)
-    return int((np.asarray(gradient)[..., 0] != 0).any(axis=(0, 2)).sum())
+    return int((_slope(network, y)[..., 0] != 0).any(axis=(0, 2)).sum())
 
 
 @mistake("seen", "However small a gradient is, the pixel is seen: ask for != 0.")
 def seen_threshold(network, y):
-    middle = tuple(n // 2 for n in jax.eval_shape(network, y).shape[1:])
-    gradient = jax.grad(lambda y: network(y)[0, *middle])(y)
-    return int((np.abs(np.asarray(gradient)) > 1e-3).any(axis=(0, 2, 3)).sum())
+    return int((np.abs(_slope(network, y)) > 1e-3).any(axis=(0, 2, 3)).sum())
 
 
 @mistake(
@@ -740,11 +730,14 @@ def _among(x):  # as BatchNorm in training does
     return _alone(x) - jnp.concatenate([mean / 2, mean], axis=-1)
 
 
+def _among_both(translate, x, others, more, rows=0):
+    """x translated in front of either crowd: these rows of both translations."""
+    crowds = (jnp.concatenate([x[None], rest]) for rest in (others, more))
+    return [np.asarray(translate(crowd))[rows] for crowd in crowds]
+
+
 def change_right(translate, x, others, more):
-    first, second = (
-        np.asarray(translate(jnp.concatenate([x[None], rest])))[0]
-        for rest in (others, more)
-    )
+    first, second = _among_both(translate, x, others, more)
     return np.abs(first - second).max()
 
 
@@ -754,28 +747,19 @@ def change_right(translate, x, others, more):
     "look at the row of x alone.",
 )
 def change_all(translate, x, others, more):
-    first, second = (
-        np.asarray(translate(jnp.concatenate([x[None], rest])))
-        for rest in (others, more)
-    )
+    first, second = _among_both(translate, x, others, more, rows=slice(None))
     return np.abs(first - second).max()
 
 
 @mistake("change", "That is the mean of the change. The greatest was asked.")
 def change_mean(translate, x, others, more):
-    first, second = (
-        np.asarray(translate(jnp.concatenate([x[None], rest])))[0]
-        for rest in (others, more)
-    )
+    first, second = _among_both(translate, x, others, more)
     return np.abs(first - second).mean()
 
 
 @mistake("change", "Negative differences count as well: take |.| before the maximum.")
 def change_signed(translate, x, others, more):
-    first, second = (
-        np.asarray(translate(jnp.concatenate([x[None], rest])))[0]
-        for rest in (others, more)
-    )
+    first, second = _among_both(translate, x, others, more)
     return (first - second).max()
 
 
@@ -790,29 +774,20 @@ def change_same(translate, x, others, more):
 
 @mistake("change", "Summed over all numbers. The greatest was asked.")
 def change_sum(translate, x, others, more):
-    first, second = (
-        np.asarray(translate(jnp.concatenate([x[None], rest])))[0]
-        for rest in (others, more)
-    )
+    first, second = _among_both(translate, x, others, more)
     return np.abs(first - second).sum()
 
 
 @mistake("change", "Squared. The greatest |difference| was asked.")
 def change_squared(translate, x, others, more):
-    first, second = (
-        np.asarray(translate(jnp.concatenate([x[None], rest])))[0]
-        for rest in (others, more)
-    )
+    first, second = _among_both(translate, x, others, more)
     return ((first - second) ** 2).max()
 
 
 @mistake("change", "Look at all channels of the translation.")
 def change_first_channel(translate, x, others, more):
-    first, second = (
-        np.asarray(translate(jnp.concatenate([x[None], rest])))[0, ..., 0]
-        for rest in (others, more)
-    )
-    return np.abs(first - second).max()
+    first, second = _among_both(translate, x, others, more)
+    return np.abs(first - second)[..., 0].max()
 
 
 @mistake(
