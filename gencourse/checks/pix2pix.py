@@ -361,6 +361,18 @@ def _slope(network, y):
     return np.asarray(jax.grad(lambda y: network(y)[0, *middle])(y))
 
 
+def seen_mistake(hint):
+    """Enter a mistake that is made with the gradient of the logit in the middle."""
+
+    def enter(count):
+        def seen(network, y):
+            return int(count(_slope(network, y)).sum())
+
+        return mistake("seen", hint)(seen)
+
+    return enter
+
+
 def seen_right(network, y):
     return int((_slope(network, y) != 0).any(axis=(0, 2, 3)).sum())
 
@@ -381,39 +393,39 @@ def seen_in_the_corner(network, y):
     return int((slope != 0).any(axis=(0, 2, 3)).sum())
 
 
-@mistake("seen", "You count all pixels of the patch: say how many its side has.")
-def seen_area(network, y):
-    return int((_slope(network, y) != 0).any(axis=(0, 3)).sum())
+@seen_mistake("You count all pixels of the patch: say how many its side has.")
+def seen_area(slope):
+    return (slope != 0).any(axis=(0, 3))
 
 
-@mistake("seen", "You count each pixel once a channel. Say how many its side has.")
-def seen_numbers(network, y):
-    return int((_slope(network, y) != 0).sum())
+@seen_mistake("You count each pixel once a channel. Say how many its side has.")
+def seen_numbers(slope):
+    return slope != 0
 
 
-@mistake("seen", "Gradients may be negative, and sums of them cancel: take |.| first.")
-def seen_positive(network, y):
-    return int((_slope(network, y).sum(axis=(0, 2, 3)) > 0).sum())
+@seen_mistake("Gradients may be negative, and sums of them cancel: take |.| first.")
+def seen_positive(slope):
+    return slope.sum(axis=(0, 2, 3)) > 0
 
 
-@mistake("seen", "Negative gradients count too: ask for those that are not 0.")
-def seen_above_zero(network, y):
-    return int((_slope(network, y) > 0).any(axis=(0, 2, 3)).sum())
+@seen_mistake("Negative gradients count too: ask for those that are not 0.")
+def seen_above_zero(slope):
+    return (slope > 0).any(axis=(0, 2, 3))
 
 
-@mistake("seen", "Those are the columns: count the rows, axis 1 of y.")
-def seen_columns(network, y):
-    return int((_slope(network, y) != 0).any(axis=(0, 1, 3)).sum())
+@seen_mistake("Those are the columns: count the rows, axis 1 of y.")
+def seen_columns(slope):
+    return (slope != 0).any(axis=(0, 1, 3))
 
 
-@mistake("seen", "Look at all channels: a network need not use the first.")
-def seen_first_channel(network, y):
-    return int((_slope(network, y)[..., 0] != 0).any(axis=(0, 2)).sum())
+@seen_mistake("Look at all channels: a network need not use the first.")
+def seen_first_channel(slope):
+    return (slope[..., 0] != 0).any(axis=(0, 2))
 
 
-@mistake("seen", "However small a gradient is, the pixel is seen: ask for != 0.")
-def seen_threshold(network, y):
-    return int((np.abs(_slope(network, y)) > 1e-3).any(axis=(0, 2, 3)).sum())
+@seen_mistake("However small a gradient is, the pixel is seen: ask for != 0.")
+def seen_threshold(slope):
+    return (np.abs(slope) > 1e-3).any(axis=(0, 2, 3))
 
 
 @mistake(
@@ -736,6 +748,18 @@ def _among_both(translate, x, others, more, rows=0):
     return [np.asarray(translate(crowd))[rows] for crowd in crowds]
 
 
+def change_mistake(hint):
+    """Enter a mistake that is made with the two translations of x."""
+
+    def enter(measure):
+        def change(translate, x, others, more):
+            return measure(*_among_both(translate, x, others, more))
+
+        return mistake("change", hint)(change)
+
+    return enter
+
+
 def change_right(translate, x, others, more):
     first, second = _among_both(translate, x, others, more)
     return np.abs(first - second).max()
@@ -751,15 +775,13 @@ def change_all(translate, x, others, more):
     return np.abs(first - second).max()
 
 
-@mistake("change", "That is the mean of the change. The greatest was asked.")
-def change_mean(translate, x, others, more):
-    first, second = _among_both(translate, x, others, more)
+@change_mistake("That is the mean of the change. The greatest was asked.")
+def change_mean(first, second):
     return np.abs(first - second).mean()
 
 
-@mistake("change", "Negative differences count as well: take |.| before the maximum.")
-def change_signed(translate, x, others, more):
-    first, second = _among_both(translate, x, others, more)
+@change_mistake("Negative differences count as well: take |.| before the maximum.")
+def change_signed(first, second):
     return (first - second).max()
 
 
@@ -772,21 +794,18 @@ def change_same(translate, x, others, more):
     return 0.0
 
 
-@mistake("change", "Summed over all numbers. The greatest was asked.")
-def change_sum(translate, x, others, more):
-    first, second = _among_both(translate, x, others, more)
+@change_mistake("Summed over all numbers. The greatest was asked.")
+def change_sum(first, second):
     return np.abs(first - second).sum()
 
 
-@mistake("change", "Squared. The greatest |difference| was asked.")
-def change_squared(translate, x, others, more):
-    first, second = _among_both(translate, x, others, more)
+@change_mistake("Squared. The greatest |difference| was asked.")
+def change_squared(first, second):
     return ((first - second) ** 2).max()
 
 
-@mistake("change", "Look at all channels of the translation.")
-def change_first_channel(translate, x, others, more):
-    first, second = _among_both(translate, x, others, more)
+@change_mistake("Look at all channels of the translation.")
+def change_first_channel(first, second):
     return np.abs(first - second)[..., 0].max()
 
 
