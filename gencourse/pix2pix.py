@@ -79,6 +79,9 @@ class Generator(nnx.Module):
         self.dropout = Dropout(dropout)
 
     def __call__(self, x, key=None):
+        return jnp.tanh(self.out(self.last_map(x, key)))  # (B, side, side, C)
+
+    def last_map(self, x, key=None):
         rngs, maps = dropout_rngs(key), [x]
         for down, norm in itertools.zip_longest(self.downs, [None, *self.down_norms]):
             x = down(x)  # (B, H / 2, W / 2, 2 * C)
@@ -89,8 +92,7 @@ class Generator(nnx.Module):
             x = nnx.relu(norm(up(x)))  # (B, 2 * H, 2 * W, C / 2)
             x = self.dropout(x, rngs=rngs) if i < 2 else x
             x = self._join(x, maps.pop())
-        x = self._join(nnx.relu(self.ups[-1](x)), maps.pop())
-        return jnp.tanh(self.out(x))  # (B, side, side, C)
+        return self._join(nnx.relu(self.ups[-1](x)), maps.pop())
 
     def _join(self, x, skip):
         return jnp.concatenate([x, skip], axis=-1) if self.skips else x
@@ -104,7 +106,7 @@ class Discriminator(nnx.Module):
     map's own level, such as "all of this is red", is taken out of it.
 
     Args:
-      shape: of y. source: channels of x.
+      shape: of y. source: channels of x; 0 if pictures are judged alone.
       width: channels of the first map.
       halvings: how many convolutions halve the side. Two more do not. So a patch has
         16, 34 or 70 pixels a side for 1, 2 or 3 of them. 0: a single pixel.
@@ -121,7 +123,8 @@ class Discriminator(nnx.Module):
         norm=True,
         rngs: nnx.Rngs,
     ):
-        check_numbers(source=source, width=width)
+        check_numbers(width=width)
+        check_int("source", source, least=0)
         check_int("halvings", halvings, least=0)
         self.shape, self.source = tuple(shape), source
         kernel = (4, 4) if halvings else (1, 1)
@@ -141,7 +144,9 @@ class Discriminator(nnx.Module):
                 f"This discriminator takes pairs of x and pictures (B, "
                 f"{str(self.shape)[1:]}; given {x.shape} and {y.shape}."
             )
-        h = jnp.concatenate([x, y], axis=-1)  # (B, side, side, source + C)
+        return self.judge(jnp.concatenate([x, y], axis=-1))  # (B, h, w)
+
+    def judge(self, h):
         for conv, norm in itertools.zip_longest(self.convs, [None, *self.norms]):
             h = conv(h)  # (B, H / 2, W / 2, 2 * C), the last one (B, H, W, 2 * C)
             h = LEAKY(norm(h) if norm else h)

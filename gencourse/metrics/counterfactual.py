@@ -65,3 +65,44 @@ def _medians(pictures, where):
     inside = [picture[mask] for picture, mask in zip(pictures, where, strict=True)]
     nothing = np.full((1, 3), np.nan)
     return np.stack([np.median(p if len(p) else nothing, axis=0) for p in inside])
+
+
+def share_of_copying(
+    pictures: ArrayLike, x: ArrayLike, truth: ArrayLike, where: ArrayLike | None = None
+) -> float:
+    """Return how far pictures are from the truth, in units of doing nothing: 0 is
+    perfect, and 1 as good as x itself, untouched.
+
+    Args:
+      pictures, x, truth: what was drawn, out of what, and what it should have been: of
+        one shape, (N, H, W, C), float, and of one range.
+      where: bool (N, H, W), the pixels that count; None: all.
+
+    Returns:
+      The mean of |pictures - truth| over that of |x - truth|.
+
+    Raises:
+      ValueError: if shapes differ, or if x is the truth already.
+    """
+    arrays = [np.asarray(a) for a in (pictures, x, truth)]
+    shapes = {a.shape for a in arrays}
+    if len(shapes) > 1 or arrays[0].ndim != 4:
+        raise ValueError(
+            f"What was drawn, x and the truth are of one shape, (N, H, W, C); given "
+            f"{[a.shape for a in arrays]}."
+        )
+    if not all(a.dtype.kind == "f" for a in arrays):
+        raise ValueError(
+            f"Give floats: bytes wrap round when they are subtracted. Given "
+            f"{[str(a.dtype) for a in arrays]}."
+        )
+    counted = np.ones(arrays[0].shape[:3], bool) if where is None else where
+    if np.shape(counted) != arrays[0].shape[:3]:
+        raise ValueError(
+            f"where is (N, H, W), {arrays[0].shape[:3]}; given {np.shape(counted)}."
+        )
+    drawn, x, truth = (a[np.asarray(counted, bool)] for a in arrays)
+    copied = float(np.abs(x - truth).mean()) if x.size else 0.0
+    if not copied:
+        raise ValueError("x is the truth already, there is nothing to translate.")
+    return float(np.abs(drawn - truth).mean()) / copied
