@@ -34,6 +34,7 @@ from experiments import (  # noqa: F401
     gans,
     machine,
     pairs,
+    unpaired,
 )
 from experiments.registry import EXPERIMENTS
 

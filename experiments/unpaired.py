@@ -17,7 +17,7 @@ from experiments.registry import experiment
 from gencourse import cyclegan, data, gan
 from gencourse.layers import Conv, ConvTranspose, InstanceNorm
 from gencourse.metrics import face_judge
-from gencourse.metrics.counterfactual import share_of_copying
+from gencourse.metrics.counterfactual import colour_distances, share_of_copying
 from gencourse.train import ema, fit
 
 HELD = 1000
@@ -25,10 +25,10 @@ DOMAINS = {  # (factor, a, b): all else is alike in both
     "hair": ("hair_colour", "black", "blond"),
     "beard": ("beard", "full beard", "none"),
 }
-SETTINGS = {  # side, widths of G and D, halvings in D, steps, batch, rate
-    "laptop": (64, 12, 12, 2, 1600, 4, 1e-3),
-    "small": (32, 12, 12, 1, 1500, 4, 1e-3),
-    "full": (64, 32, 32, 2, 20_000, 4, 4e-4),
+SETTINGS = {  # side, widths of G and D, steps, batch, rate
+    "laptop": (64, 12, 12, 1400, 4, 2e-3),
+    "small": (32, 12, 12, 1200, 4, 2e-3),
+    "full": (64, 32, 32, 20_000, 4, 4e-4),
 }
 
 
@@ -70,12 +70,16 @@ class ResNet(nnx.Module):
         return jnp.tanh(self.out(x))
 
 
-def tables(which, split, numbers=slice(None)):
+def rows(split, numbers=slice(None)):
+    """{factor: int (N,)} of some faces of a split."""
+    return {f: c[numbers] for f, c in data.attributes("faces", split).items()}
+
+
+def tables(which, table):
     """({factor: int (N,)} of the faces in a, and of those in b)."""
     factor, *values = DOMAINS[which]
-    rows = {f: c[numbers] for f, c in data.attributes("faces", split).items()}
     codes = [data.factors[factor].index(value) for value in values]
-    return [{f: c[rows[factor] == code] for f, c in rows.items()} for code in codes]
+    return [{f: c[table[factor] == code] for f, c in table.items()} for code in codes]
 
 
 def exchanged(which, a, b):
@@ -97,7 +101,7 @@ def pictures(table, side=64, draw=data.compose):
 
 def trained(seed, budget, a, b, **how):
     """(the mean of the Gs, the history, CPU-minutes)."""
-    side, g_width, d_width, halvings, steps, batch_size, rate = SETTINGS[budget]
+    side, g_width, d_width, steps, batch_size, rate = SETTINGS[budget]
     rngs, shape = nnx.Rngs(seed), (side, side, 3)
 
     def generator():
@@ -108,8 +112,8 @@ def trained(seed, budget, a, b, **how):
         )
 
     def discriminator():
-        options = dict(halvings=halvings, norm=how.get("norm", True))
-        return cyclegan.Discriminator(shape, d_width, **options, rngs=rngs)
+        norm = how.get("norm", True)
+        return cyclegan.Discriminator(shape, d_width, norm=norm, rngs=rngs)
 
     def both(make):
         return cyclegan.Domains(make(), make())
@@ -142,35 +146,69 @@ def trained(seed, budget, a, b, **how):
     return mean, history, (time.process_time() - start) / 60
 
 
-def errors(generators, which, a, b, side):
+def questions(which, table, side):
+    """(which way, x, the true answer) both ways, for faces of one split."""
+    if which == "sketch":
+        x, y = pictures(table, side, data.sketch), pictures(table, side)
+        return [("to_b", x, y), ("to_a", y, x)]
+    two = tables(which, table)
+    ways = zip(("to_b", "to_a"), two, exchanged(which, *two), strict=True)
+    return [(way, pictures(x, side), pictures(y, side)) for way, x, y in ways]
+
+
+def errors(generators, asked):
     """Both directions' error, and inside what changes, in units of copying."""
     found = {}
-    truths = exchanged(which, a, b)
-    for way, table, truth, network in (
-        ("to_b", a, truths[0], generators.b),
-        ("to_a", b, truths[1], generators.a),
-    ):
-        x, y = (pictures(t, side) for t in (table, truth))
+    for way, x, truth in asked:
+        network = generators.b if way == "to_b" else generators.a
         drawn = np.asarray(cyclegan.translate(network, x))
-        found[way] = share_of_copying(drawn, x, y)
-        changes = np.abs(x - y).max(axis=-1) > 0.02
-        found[f"{way}_inside"] = share_of_copying(drawn, x, y, changes)
+        found[way] = share_of_copying(drawn, x, truth)
+        changes = np.abs(x - truth).max(axis=-1) > 0.02
+        found[f"{way}_inside"] = share_of_copying(drawn, x, truth, changes)
     return found
 
 
-def round_trip(generators, a, b, noise=0.0, seed=0):
-    """The mean of |there and back - x|, with noise on what lies between."""
-    rng, off = np.random.default_rng(seed), []
-    for x, to, back in ((a, generators.b, generators.a), (b, *reversed_(generators))):
+def round_trips(generators, asked, seed=0):
+    """How far whoever went there and back is from home; by how much the way back
+    enlarges noise of deviation 0.02 that is put on what lies between."""
+    rng, found = np.random.default_rng(seed), {}
+    for way, x, _ in asked:
+        to, back = generators.b, generators.a
+        to, back = (to, back) if way == "to_b" else (back, to)
         there = np.asarray(cyclegan.translate(to, x))
-        there = there + noise * rng.standard_normal(there.shape).astype(np.float32)
-        again = cyclegan.translate(back, np.clip(there, -1, 1))
-        off.append(np.abs(np.asarray(again) - x).mean())
-    return float(np.mean(off))
+        noise = 0.02 * rng.standard_normal(there.shape).astype(np.float32)
+        noisy = np.clip(there + noise, -1, 1)
+        again, other = (cyclegan.translate(back, a) for a in (there, noisy))
+        found[f"{way}_and_back"] = float(np.abs(again - x).mean())
+        louder = np.abs(other - again).mean() / np.abs(noisy - there).mean()
+        found[f"{way}_noise"] = float(louder)
+    return found
 
 
-def reversed_(generators):
-    return generators.a, generators.b
+def smuggled(generators, table, side):
+    """Faces drawn from sketches of themselves: the mean |difference|, and the share
+    whose clothes have their own colour of the ten. The sketches are the generator's
+    own, as they are, spoiled in three ways, and the true ones."""
+    faces, true = pictures(table, side), pictures(table, side, data.sketch)
+    own = np.asarray(cyclegan.translate(generators.a, faces))
+    grey = own.mean(axis=-1, keepdims=True)
+    noise = 0.1 * np.random.default_rng(0).standard_normal(own.shape)
+    sketches = {
+        "own": own,
+        "grey": grey,
+        "noisy": np.clip(own + noise, -1, 1),
+        "black_and_white": np.sign(grey),
+        "true": true,
+    }
+    found = {}
+    for name, sketch in sketches.items():
+        sketch = np.broadcast_to(sketch, own.shape).astype(np.float32)
+        back = np.asarray(data.to_unit(cyclegan.translate(generators.b, sketch)))
+        large = back.repeat(64 // side, axis=1).repeat(64 // side, axis=2)
+        colours = colour_distances(large, table).argmin(axis=1)
+        found[f"{name}_clothes"] = float((colours == table["clothes_colour"]).mean())
+        found[f"{name}_off"] = float(np.abs(2 * back - 1 - faces).mean())
+    return found
 
 
 def judged(generators, which, a, b):
@@ -194,37 +232,45 @@ def judged(generators, which, a, b):
 
 
 def register(name, which, what, seeds, budget="laptop", **how):
-    side, g_width, d_width, halvings, steps, batch_size, rate = SETTINGS[budget]
-    factor, a_is, b_is = DOMAINS[which]
+    side, g_width, d_width, steps, batch_size, rate = SETTINGS[budget]
+    what_is = "sketches of one half (a), the faces of the other (b)"
+    if which in DOMAINS:
+        what_is = "those with {} {} (a) and {} (b)".format(*DOMAINS[which])
 
     @experiment(
         name,
-        data=f"faces at {side}x{side}, of 9,000: those with {factor} {a_is} (a) and "
-        f"{b_is} (b); measured on those of 2,000 test faces",
-        how=f"{what}; widths {g_width} and {d_width}, {halvings} halvings in D, "
+        data=f"faces at {side}x{side}, of 9,000: {what_is}; measured on those of 2,000 "
+        "test faces",
+        how=f"{what}; widths {g_width} and {d_width}, "
         f"{steps:,} steps of {batch_size}, Adam {rate:g}; mean of G, 0.99. to_b, to_a: "
         "mean |difference| from the true face, over that of the face as it was; "
-        "inside: where the two differ; right: the share with the factor as asked, by "
-        "the judge; kept: the least share of another factor as it was",
+        "inside: where the two differ; and_back: the mean |difference| of whoever went "
+        "there and back, in [-1, 1]; noise: by how much the way back enlarges noise of "
+        "0.02; right: the share with the factor as asked, by the judge; kept: the "
+        "least share of another factor as it was",
         seeds=seeds,
         budget="full" if budget == "full" else "laptop",
     )
     def run(seed, args):
-        taught = [pictures(t, side) for t in tables(which, "train", slice(-HELD))]
-        generators, history, minutes = trained(seed, budget, *taught, **how)
-        test = tables(which, "test")
-        found = errors(generators, which, *test, side)
+        taught = rows("train", slice(-HELD))
+        if which == "sketch":
+            first, second = ({f: c[i::2] for f, c in taught.items()} for i in (0, 1))
+            a, b = pictures(first, side, data.sketch), pictures(second, side)
+        else:
+            a, b = (pictures(t, side) for t in tables(which, taught))
+        generators, history, minutes = trained(seed, budget, a, b, **how)
         held = errors(
-            generators, which, *tables(which, "train", slice(-HELD, None)), side
+            generators, questions(which, rows("train", slice(-HELD, None)), side)
         )
+        asked = questions(which, rows("test"), side)
+        found = errors(generators, asked) | round_trips(generators, asked)
         found |= {f"held_{way}": held[way] for way in ("to_b", "to_a")}
         last = {k: float(v[-len(v) // 10 :].mean()) for k, v in history.items()}
         found |= {k: last[k] for k in ("d_loss", "g_loss", "cycle", "identity")}
-        there = [pictures(t, side) for t in test]
-        found["round_trip"] = round_trip(generators, *there)
-        found["noisy_round_trip"] = round_trip(generators, *there, noise=0.1)
+        if which == "sketch":
+            found |= smuggled(generators, rows("test"), side)
         if side == 64:
-            found |= judged(generators, which, *test)
+            found |= judged(generators, which, *tables(which, rows("test")))
         found["cpu_minutes"] = minutes
         return {f"{name}.{key}": float(value) for key, value in found.items()}
 
@@ -234,6 +280,16 @@ NAME, SMALL = "cyclegan.hair", "cyclegan.small"
 register(NAME, "hair", ALL, [0, 1, 2])
 register("cyclegan.beard", "beard", ALL, [0, 1, 2])
 register(f"{NAME}.full", "hair", ALL, [0], budget="full")
+register(
+    "cyclegan.sketch",
+    "sketch",
+    "everything painted; own, grey, noisy, black_and_white, true: of faces drawn from "
+    "the generator's own sketches, as they are and spoiled, and from the true ones: "
+    "off, and the share with clothes of their own colour",
+    [0, 1, 2],
+    budget="small",
+    keeps=False,
+)
 VARIANTS = {
     "": (ALL, {}),
     "no_cycle": ("identity, no cycle", dict(cycle=0.0)),
@@ -253,7 +309,15 @@ VARIANTS = {
         "everything painted, the game alone",
         dict(keeps=False, cycle=0.0, identity=0.0),
     ),
-    "residual": ("the paper's residual generator", dict(residual=True)),
+    "residual": ("the paper's kind of generator", dict(residual=True)),
+    "residual_no_identity": (
+        "the paper's kind of generator, no identity",
+        dict(residual=True, identity=0.0),
+    ),
+    "residual_game_alone": (
+        "the paper's kind of generator, the game alone",
+        dict(residual=True, cycle=0.0, identity=0.0),
+    ),
 }
 for variant, (words, how) in VARIANTS.items():
     name = f"{SMALL}.{variant}".rstrip(".")

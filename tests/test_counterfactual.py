@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gencourse import data
-from gencourse.metrics.counterfactual import colour_distances
+from gencourse.metrics.counterfactual import colour_distances, share_of_copying
 
 
 def some(n=6):
@@ -67,3 +67,51 @@ def test_what_cannot_be_measured_is_said(change, said):
     )
     with pytest.raises(ValueError, match=said):
         colour_distances(**given | change)
+
+
+def test_a_share_of_copying_is_0_of_the_truth_and_1_of_the_input():
+    rng = np.random.default_rng(0)
+    x, truth = rng.uniform(-1, 1, (2, 3, 8, 8, 3)).astype(np.float32)
+    assert share_of_copying(truth, x, truth) == 0
+    assert share_of_copying(x, x, truth) == 1
+    half_way = share_of_copying((x + truth) / 2, x, truth)
+    np.testing.assert_allclose(half_way, 0.5, rtol=1e-5)
+    np.testing.assert_allclose(
+        share_of_copying(x / 2, x, truth),
+        np.abs(x / 2 - truth).mean() / np.abs(x - truth).mean(),
+        rtol=1e-5,
+    )
+
+
+def test_a_share_of_copying_inside_counts_those_pixels_alone():
+    x, truth = np.zeros((2, 4, 4, 1), np.float32), np.ones((2, 4, 4, 1), np.float32)
+    drawn, where = truth.copy(), np.zeros((2, 4, 4), bool)
+    drawn[:, 2:] = 0.75
+    where[:, 2:] = True
+    assert share_of_copying(drawn, x, truth, where) == 0.25
+    assert share_of_copying(drawn, x, truth, ~where) == 0
+    assert share_of_copying(drawn, x, truth) == 0.125
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        (("x", "x", "flat"), "of one shape"),
+        (("x", "x", "x"), "the truth already"),
+        (("bytes", "x", "y"), "Give floats"),
+        (("x", "x", "y", "rows"), "where is"),
+        (("x", "x", "y", "nowhere"), "the truth already"),
+    ],
+)
+def test_what_cannot_be_compared_with_copying_is_refused(given, message):
+    x, y = np.zeros((2, 4, 4, 1), np.float32), np.ones((2, 4, 4, 1), np.float32)
+    arrays = {
+        "x": x,
+        "y": y,
+        "flat": y[..., 0],
+        "bytes": x.astype(np.uint8),
+        "rows": np.ones(2, bool),
+        "nowhere": np.zeros((2, 4, 4), bool),
+    }
+    with pytest.raises(ValueError, match=message):
+        share_of_copying(*(arrays[name] for name in given))

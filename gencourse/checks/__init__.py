@@ -117,3 +117,60 @@ def close(a, b, tolerance=1e-4):
     return a.shape == b.shape and bool(
         np.all(np.abs(a - b) <= tolerance * (1e-9 + np.abs(b).max()))
     )
+
+
+class Mistakes(dict):
+    """A table {exercise: [(an answer that is wrong, its hint)]}.
+
+    The check compares what an answer gives with what each mistake would; the tests
+    hand the very same functions in as answers.
+    """
+
+    def enter(self, exercise, hint):
+        """Enter a function into the table: an answer with this hint."""
+
+        def enter(function):
+            self.setdefault(exercise, []).append((function, hint))
+            return function
+
+        return enter
+
+    def compare(self, exercise, answer, given, right, what):
+        """Hold that `answer` gives what `right` does, for every tuple of arguments in
+        `given`; where it gives what a mistake would, tell that one's hint."""
+        results = [numbers(call(answer, *args)) for args in given]
+        wanted = [np.asarray(right(*args), float) for args in given]
+        for result, value in zip(results, wanted, strict=True):
+            shape(result, value.shape, what)
+        if all(map(close, results, wanted)):
+            return
+        for wrong, hint in self.get(exercise, ()):
+            if all(map(close, results, [np.asarray(wrong(*args)) for args in given])):
+                raise Wrong(hint)
+        for args, result, value in zip(given, results, wanted, strict=True):
+            if not close(result, value):
+                raise Wrong(_off(args, result, value))
+
+
+def _off(args, result, value):
+    """Say by how much a result is off."""
+    shown = [a for a in map(_short, args) if a]
+    given = f"For {', '.join(shown)} it gives" if shown else "It gives"
+    if value.ndim == 0:
+        return f"{given} {_short(result)}, and {_short(value)} was expected."
+    off = np.abs(result - value)
+    at = tuple(map(int, np.unravel_index(off.argmax(), off.shape)))
+    return (
+        f"The shape is right, numbers are not. The farthest off is that at {list(at)}: "
+        f"{result[at]:.4g} in place of {value[at]:.4g}."
+    )
+
+
+def _short(value):
+    if callable(value) or (not isinstance(value, list) and np.size(value) > 40):
+        return ""
+    return (
+        f"{value}"
+        if isinstance(value, list)
+        else np.array2string(np.asarray(value, float), precision=4, separator=", ")
+    )

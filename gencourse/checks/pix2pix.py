@@ -13,69 +13,19 @@ from flax import nnx
 
 from gencourse import pix2pix
 from gencourse.checks import (
+    Mistakes,
     Wrong,
     call,
     close,
     letter,
     numbers,
     passed,
-    shape,
     split,
     there,
 )
 
-MISTAKES = {}  # {exercise: [(an answer that is wrong, its hint)]}
-
-
-def mistake(exercise, hint):
-    """Enter a function into the table: an answer with this hint."""
-
-    def enter(function):
-        MISTAKES.setdefault(exercise, []).append((function, hint))
-        return function
-
-    return enter
-
-
-def compare(exercise, answer, given, right, what):
-    """Hold that `answer` gives what `right` does, for every tuple of arguments in
-    `given`; where it gives what a mistake would, tell that one's hint."""
-    results = [numbers(call(answer, *args)) for args in given]
-    wanted = [np.asarray(right(*args), float) for args in given]
-    for result, value in zip(results, wanted, strict=True):
-        shape(result, value.shape, what)
-    if all(map(close, results, wanted)):
-        return
-    for wrong, hint in MISTAKES.get(exercise, ()):
-        if all(map(close, results, [np.asarray(wrong(*args)) for args in given])):
-            raise Wrong(hint)
-    for args, result, value in zip(given, results, wanted, strict=True):
-        if not close(result, value):
-            raise Wrong(_off(args, result, value))
-
-
-def _off(args, result, value):
-    """Say by how much a result is off."""
-    shown = [a for a in map(_short, args) if a]
-    given = f"For {', '.join(shown)} it gives" if shown else "It gives"
-    if value.ndim == 0:
-        return f"{given} {_short(result)}, and {_short(value)} was expected."
-    off = np.abs(result - value)
-    at = tuple(map(int, np.unravel_index(off.argmax(), off.shape)))
-    return (
-        f"The shape is right, numbers are not. The farthest off is that at {list(at)}: "
-        f"{result[at]:.4g} in place of {value[at]:.4g}."
-    )
-
-
-def _short(value):
-    if callable(value) or (not isinstance(value, list) and np.size(value) > 40):
-        return ""
-    return (
-        f"{value}"
-        if isinstance(value, list)
-        else np.array2string(np.asarray(value, float), precision=4, separator=", ")
-    )
+MISTAKES = Mistakes()
+mistake, compare = MISTAKES.enter, MISTAKES.compare
 
 
 # --- 6.1 -----------------------------------------------------------------------
