@@ -42,6 +42,8 @@ NOTEBOOKS = {
     "solutions.04_dcgan": EMBEDDED_DIGITS,
     "chapters.06_pix2pix": FACES,
     "solutions.06_pix2pix": FACES,
+    "chapters.07_cyclegan": FACES,
+    "solutions.07_cyclegan": FACES,
 }
 
 

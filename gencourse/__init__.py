@@ -1,6 +1,6 @@
 """Generative image models in Flax NNX, and what trains, draws and measures them.
 
-autoencoder, vae, gan, dcgan, cgan, pix2pix: a chapter's networks, loss, train_step
+autoencoder, vae, gan, dcgan, cgan, pix2pix, cyclegan: a chapter's networks and step
 vae_faces, cgan_conv, cgan_maxout: more networks for chapters 2 and 5
 conditions: labels, as networks are told them
 data: load, scale: uint8 pictures and labels     train: fit, the training loop

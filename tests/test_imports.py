@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "gencourse"
 # A later one knows the earlier.
 MODELS = ["autoencoder", "vae", "vae_faces", "gan", "dcgan", "conditions", "cgan"]
-MODELS += ["cgan_conv", "cgan_maxout", "pix2pix"]
+MODELS += ["cgan_conv", "cgan_maxout", "pix2pix", "cyclegan"]
 HEAVY = {"tensorflow", "tensorflow_datasets", "array_record"}
 
 

@@ -331,8 +331,8 @@ MUTANTS = [
     Mutant(
         "pix2pix: D does not see the source",
         "gencourse/pix2pix.py",
-        "h = jnp.concatenate([x, y], axis=-1)",
-        "h = jnp.concatenate([0 * x, y], axis=-1)",
+        "self.judge(jnp.concatenate([x, y], axis=-1))",
+        "self.judge(jnp.concatenate([0 * x, y], axis=-1))",
         "test_pix2pix::test_the_discriminator_looks_at_both",
     ),
     Mutant(
@@ -348,6 +348,57 @@ MUTANTS = [
         "return sum(d_loss(on_real, on_fake)) / 2, (on_real, on_fake)",
         "return sum(d_loss(on_real, on_fake)), (on_real, on_fake)",
         "test_pix2pix::test_a_step_is_the_papers",
+    ),
+    Mutant(
+        "cyclegan: the cycle drives away",
+        "gencourse/cyclegan.py",
+        "loss = game + cycle_weight * cycle + identity_weight * identity",
+        "loss = game - cycle_weight * cycle + identity_weight * identity",
+        "test_cyclegan::test_a_step_is_the_papers",
+    ),
+    Mutant(
+        "cyclegan: the identity asks for a of the wrong generator",
+        "gencourse/cyclegan.py",
+        "identity = _l1(generators.a(a), a), _l1(generators.b(b), b)",
+        "identity = _l1(generators.b(a), a), _l1(generators.a(b), b)",
+        "test_cyclegan::test_a_step_is_the_papers",
+    ),
+    Mutant(
+        "cyclegan: Ds are shown the fakes of the other domain",
+        "gencourse/cyclegan.py",
+        "fake = discriminators.a(fake_a), discriminators.b(fake_b)",
+        "fake = discriminators.a(fake_b), discriminators.b(fake_a)",
+        "test_cyclegan::test_a_step_is_the_papers",
+    ),
+    Mutant(
+        "cyclegan: G's step moves the D that it looks at",
+        "gencourse/cyclegan.py",
+        "(_, found), g_grads = g_grad(generators, nnx.clone(discriminators))",
+        "(_, found), g_grads = g_grad(generators, nnx.clone(discriminators)); "
+        "d_optimizer.update(discriminators, nnx.grad(lambda d: "
+        "g_loss(d.a(found[0][0])))(discriminators))",
+        "test_cyclegan::test_a_step_is_the_papers",
+    ),
+    Mutant(
+        "cyclegan: the buffer gives an old fake and keeps it",
+        "gencourse/cyclegan.py",
+        "stays = jnp.where(is_full & ~swap, pictures[place], fake)",
+        "stays = jnp.where(is_full, pictures[place], fake)",
+        "test_cyclegan::test_a_full_buffer_exchanges_every_second_one",
+    ),
+    Mutant(
+        "cyclegan: what is covered shines through, what is not is painted",
+        "gencourse/cyclegan.py",
+        "return x + cover * (paint - x)",
+        "return paint + cover * (x - paint)",
+        "test_cyclegan::test_a_generator_paints_over_its_input",
+    ),
+    Mutant(
+        "counterfactual: the unit is the distance from what was drawn",
+        "gencourse/metrics/counterfactual.py",
+        "copied = float(np.abs(x - truth).mean())",
+        "copied = float(np.abs(x - drawn).mean())",
+        "test_counterfactual::test_a_share_of_copying_is_0_of_the_truth_and_1_of_the_input",
     ),
     Mutant(
         "sketch: it tells the colour of the clothes",

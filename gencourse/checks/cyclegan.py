@@ -9,7 +9,9 @@ import math
 
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
+from gencourse import cyclegan
 from gencourse.checks import (
     Mistakes,
     Wrong,
@@ -435,6 +437,89 @@ def buffer(exchange):
     if np.array_equal(given, _stream(exchange, 1)[0]):
         raise Wrong("Another rng draws just so. Use the one that comes in.")
     passed(f"Half are old, and have waited for some {waits.mean():.0f} others.")
+
+
+# --- 7.4 -----------------------------------------------------------------------
+
+
+def _as_it_should_be(*given):
+    return cyclegan.train_step(*given)
+
+
+def _no_way_back(*given):
+    return cyclegan.train_step(*given, cycle_weight=0.0, identity_weight=0.0)
+
+
+def _both_in_both(g, d, g_optimizer, d_optimizer, buffers, batch, key):
+    a, b = batch
+    half = len(a) // 2
+    first, second = (jnp.concatenate([x[:half], y[half:]]) for x, y in ((a, b), (b, a)))
+    given = g, d, g_optimizer, d_optimizer, buffers
+    return cyclegan.train_step(*given, (first, second), key)
+
+
+def _ds_stand_still(g, d, g_optimizer, d_optimizer, buffers, batch, key):
+    still = nnx.clone(d), nnx.clone(d_optimizer)
+    given = g, still[0], g_optimizer, still[1], buffers
+    return cyclegan.train_step(*given, batch, key)
+
+
+def _g_moves_ds(g, d, g_optimizer, d_optimizer, buffers, batch, key):
+    a, b = batch
+
+    def pleased(d):
+        verdicts = d.a(g.a(b)), d.b(g.b(a))
+        return sum(map(cyclegan.g_loss, verdicts)) / 2
+
+    d_optimizer.update(d, nnx.grad(pleased)(d))
+    given = g, d, g_optimizer, d_optimizer, buffers
+    return cyclegan.train_step(*given, batch, key)
+
+
+GAMES = {  # exercise 7.4 trains them: no peeping
+    "p": _both_in_both,
+    "q": _g_moves_ds,
+    "r": _no_way_back,
+    "s": _as_it_should_be,
+    "t": _ds_stand_still,
+}
+FAULTS = {
+    "a": "as it should be",
+    "b": "the generators' step also moves the Ds, to please the generators",
+    "c": "the loader mixes the two piles",
+    "d": "cycle and identity are missing",
+    "e": "the Ds are never updated",
+}
+SIGNS = {
+    "a": "in a sound game the pictures change domain, and the Ds are a little ahead: "
+    "`d_loss` lies below 1/4 and `g_loss` above",
+    "b": "Ds that are moved by the generators, too, are easily pleased: `g_loss` falls "
+    "far below 1/4, while `d_loss` lies above",
+    "c": "if both piles hold both, there is nothing to translate: every loss looks "
+    "fine, and the pictures come out as they went in",
+    "d": "without cycle and identity nothing keeps these two small",
+    "e": "Ds that stand still have a `d_loss` that hardly changes, far above 1/4",
+}
+
+
+def games(answers):
+    """7.4: five games, and what went wrong in four of them."""
+    answers = split(answers, len(GAMES))
+    for name, given in zip(GAMES, answers, strict=True):
+        there(given, name)
+    letters = [str(given).strip(" ().").lower() for given in answers]
+    for name, given in zip(GAMES, letters, strict=True):
+        if given not in FAULTS:
+            raise Wrong(
+                f"`{name}` is {given!r}: give one letter from a to e, in quotes."
+            )
+    if len(set(letters)) < len(letters):
+        raise Wrong("Each letter is used once: one game is sound, four are not.")
+    right = {"p": "c", "q": "b", "r": "d", "s": "a", "t": "e"}
+    for name, given in zip(GAMES, letters, strict=True):
+        if given != right[name]:
+            raise Wrong(f"`{name}` is not {given}: {SIGNS[given]}.")
+    passed("Look at the losses of both players, and at the pictures.")
 
 
 # --- 7.5 -----------------------------------------------------------------------

@@ -304,6 +304,20 @@ EXERCISES = {
             (backwards, "before it came in"),
         ],
     },
+    "games": {
+        "right": [list("cbdae"), ["c)", "(b)", "D", " a", "e."]],
+        "blank": [..., ..., ..., ..., ...],
+        "wrong": [
+            (["c", "b", "d", "a", "f"], "one letter from a to e"),
+            (list("cbdaa"), "Each letter is used once"),
+            (list("abdce"), "`p` is not a"),
+            (list("bcdae"), "`p` is not b"),
+            (list("cdbae"), "`q` is not d"),
+            (list("cebad"), "`q` is not e"),
+            (list("cbade"), "`r` is not a"),
+            (list("cbead"), "`r` is not e: Ds that stand still"),
+        ],
+    },
     "hidden": {
         "right": [[amplified, "b"], [amplified_in_numpy, " B)"]],
         "blank": [blank, ...],
