@@ -82,6 +82,7 @@ class Generator(nnx.Module):
         return jnp.tanh(self.out(self.last_map(x, key)))  # (B, side, side, C)
 
     def last_map(self, x, key=None):
+        """Return what is painted from: (B, side, side, width / 2 + source)."""
         rngs, maps = dropout_rngs(key), [x]
         for down, norm in itertools.zip_longest(self.downs, [None, *self.down_norms]):
             x = down(x)  # (B, H / 2, W / 2, 2 * C)
@@ -147,6 +148,7 @@ class Discriminator(nnx.Module):
         return self.judge(jnp.concatenate([x, y], axis=-1))  # (B, h, w)
 
     def judge(self, h):
+        """Return the logits (B, h, w) of pictures (B, side, side, channels)."""
         for conv, norm in itertools.zip_longest(self.convs, [None, *self.norms]):
             h = conv(h)  # (B, H / 2, W / 2, 2 * C), the last one (B, H, W, 2 * C)
             h = LEAKY(norm(h) if norm else h)

@@ -114,9 +114,9 @@ def shape(result, wanted, meaning):
 def close(a, b, tolerance=1e-4):
     """Are two arrays equal, relative to the size of the second?"""
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    return a.shape == b.shape and bool(
-        np.all(np.abs(a - b) <= tolerance * (1e-9 + np.abs(b).max()))
-    )
+    if a.shape != b.shape or not np.isfinite(b).all():
+        return False
+    return bool(np.all(np.abs(a - b) <= tolerance * (1e-9 + np.abs(b).max())))
 
 
 class Mistakes(dict):
@@ -138,7 +138,7 @@ class Mistakes(dict):
     def compare(self, exercise, answer, given, right, what):
         """Hold that `answer` gives what `right` does, for every tuple of arguments in
         `given`; where it gives what a mistake would, tell that one's hint."""
-        results = [numbers(call(answer, *args)) for args in given]
+        results = [numbers(call(answer, *map(_copied, args))) for args in given]
         wanted = [np.asarray(right(*args), float) for args in given]
         for result, value in zip(results, wanted, strict=True):
             shape(result, value.shape, what)
@@ -150,6 +150,13 @@ class Mistakes(dict):
         for args, result, value in zip(given, results, wanted, strict=True):
             if not close(result, value):
                 raise Wrong(_off(args, result, value))
+
+
+def _copied(value):
+    """A list or NumPy array of the learner's own: what is changed there stays there."""
+    if isinstance(value, list):
+        return [_copied(v) for v in value]
+    return value.copy() if isinstance(value, np.ndarray) else value
 
 
 def _off(args, result, value):
@@ -169,8 +176,6 @@ def _off(args, result, value):
 def _short(value):
     if callable(value) or (not isinstance(value, list) and np.size(value) > 40):
         return ""
-    return (
-        f"{value}"
-        if isinstance(value, list)
-        else np.array2string(np.asarray(value, float), precision=4, separator=", ")
-    )
+    if isinstance(value, list) or np.ndim(value) == 0:
+        return f"{value}" if isinstance(value, list) else f"{float(value):.4g}"
+    return np.array2string(np.asarray(value, float), precision=4, separator=", ")

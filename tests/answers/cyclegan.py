@@ -48,12 +48,27 @@ def six_in_numpy(*given):
 MOVING = ["game_b", "cycle_a", "cycle_b", "identity_b"]
 
 
+def six_on_the_way(to_a, to_b, judge_a, judge_b, a, b):
+    """Changes its own pictures afterwards: nobody else's."""
+    found = six_in_numpy(to_a, to_b, judge_a, judge_b, a, b)
+    a = 0 * a
+    return np.asarray(found, np.float32)
+
+
+def by_domain(*given):
+    return np.asarray(six_terms(*given))[[0, 2, 4, 1, 3, 5]]
+
+
+def six_maps(to_a, to_b, judge_a, judge_b, a, b):
+    return (judge_a(to_a(b)) - 1) ** 2
+
+
 def three_terms(*given):
     return six_terms(*given)[:3]
 
 
-def half_of_six(*given):
-    return [term / 2 for term in six_terms(*given)]
+def third_of_six(*given):
+    return [term / 3 for term in six_terms(*given)]
 
 
 # --- 7.2 -----------------------------------------------------------------------
@@ -86,6 +101,16 @@ def and_identity(a, b):
 
 
 PERFECT = [game_alone, and_cycle, and_identity]
+
+
+def that_empties_a(a, b):
+    found = checks.content_right(a, b)
+    a.clear()
+    return found
+
+
+def the_maps(a, b):
+    return [f for f in itertools.product(b, repeat=len(a))]
 
 
 def content_by_cases(a, b):
@@ -219,10 +244,6 @@ def own_key(kept, fakes, size, rng):
     return exchange(kept, fakes, size, np.random.default_rng(seed))
 
 
-def a_few_places(size, rng):
-    return rng.integers(size // 2)
-
-
 def smaller(kept, fakes, size, rng):
     return exchange(kept, fakes, size - 1, rng)
 
@@ -231,39 +252,107 @@ def backwards(kept, fakes, size, rng):
     return exchange(kept, fakes, size, rng)[::-1]
 
 
+def alternating(kept, fakes, size, rng):
+    given = []
+    for i, fake in enumerate(fakes):
+        if len(kept) < size:
+            kept.append(fake)
+        elif (int(np.ravel(fake)[0]) + i // 10) % 2:
+            place = rng.integers(size)
+            fake, kept[place] = kept[place], fake
+        given.append(fake)
+    return given
+
+
+def one_place(kept, fakes, size, rng):
+    given, place = [], rng.integers(size)
+    for fake in fakes:
+        if len(kept) < size:
+            kept.append(fake)
+        elif rng.random() < 0.5:
+            fake, kept[place] = kept[place], fake
+        given.append(fake)
+    return given
+
+
+def never_the_last(size, rng):
+    return rng.integers(size - 1)
+
+
+def often_the_first(size, rng):
+    return int(size * rng.random() ** 2)
+
+
+def batches(kept, fakes, size, rng):
+    kept.append(fakes)
+    return fakes
+
+
+def nothing(kept, fakes, size, rng):
+    return [kept.append(fake) if len(kept) < size else fake for fake in fakes]
+
+
+def and_more(kept, fakes, size, rng):
+    return exchange(kept, fakes, size, rng), kept
+
+
+def taken_out(kept, fakes, size, rng):
+    given = []
+    for fake in fakes:
+        if len(kept) < size:
+            kept.append(fake)
+        elif rng.random() < 0.5:
+            fake = kept.pop(rng.integers(len(kept)))
+        given.append(fake)
+    return given
+
+
+def exchange_in_jax(kept, fakes, size, rng):
+    return jnp.stack([jnp.asarray(f) for f in exchange(kept, fakes, size, rng)])
+
+
 # --- 7.5 -----------------------------------------------------------------------
 
 
-def amplified(to_b, to_a, a, noise):
+def amplified(to_a, to_b, a, noise):
     there = to_b(a)
     off = jnp.abs(to_a(there + noise) - to_a(there))
     return off.mean() / jnp.abs(noise).mean()
 
 
-def amplified_in_numpy(to_b, to_a, a, noise):
+def amplified_in_numpy(to_a, to_b, a, noise):
     there = np.asarray(to_b(a), np.float64)
     again, noisy = np.asarray(to_a(there)), np.asarray(to_a(there + noise))
-    return float(np.sum(np.abs(noisy - again)) / np.sum(np.abs(noise)))
+    noise[...] = np.abs(noise)  # its own copy
+    return float(np.sum(np.abs(noisy - again)) / np.sum(noise))
 
 
 EXERCISES = {
     "terms": {
         "right": [
             [six_terms, MOVING],
-            [six_in_numpy, {"cycle_b", "Cycle A", "game_b", "identity_b"}],
-            [six_terms, "game_b, cycle_a, cycle_b, identity_b"],
+            [six_in_numpy, {"cycle_b", "Cycle A", "game_b", "identity-b"}],
+            [six_on_the_way, "game b, cycle a, cycle b, identity b"],
+            [six_terms, "game_b cycle_a cycle_b identity_b"],
         ],
         "blank": [blank, ...],
         "wrong": [
-            *table("terms", others=[None, MOVING]),
+            *(
+                ([checks.with_group(name, wrong), MOVING], re.escape(hint))
+                for name in checks.GROUPS
+                for wrong, hint in checks.MISTAKES[name]
+            ),
+            *table("whole", others=[None, MOVING]),
+            ([by_domain, MOVING], "their order is not"),
             ([three_terms, MOVING], "shape"),
-            ([half_of_six, MOVING], "numbers are not"),
-            ([six_terms, [*MOVING, "game_a"]], "One too many: `game_a`"),
-            ([six_terms, [*MOVING, "identity_a"]], "One too many: `identity_a`"),
-            ([six_terms, MOVING[1:]], "missing: `game_b`"),
+            ([six_maps, MOVING], "one number for each"),
+            ([third_of_six, MOVING], "numbers are not"),
+            ([six_terms, [*MOVING, "game_a"]], "`game_a` does not belong"),
+            ([six_terms, [*MOVING, "identity_a"]], "`identity_a` does not belong"),
+            ([six_terms, MOVING[1:]], "`game_b` is missing"),
             ([six_terms, ["game_b", "cycle_b", "identity_b"]], "on its way there"),
             ([six_terms, ["game_b", "cycle_a", "identity_b"]], "comes back"),
-            ([six_terms, MOVING[:-1]], "missing: `identity_b`"),
+            ([six_terms, MOVING[:-1]], "`identity_b` is missing"),
             ([six_terms, [*MOVING, "game_c"]], "no term 'game_c'"),
             ([six_terms, 4], "a list of names"),
         ],
@@ -272,6 +361,7 @@ EXERCISES = {
         "right": [
             PERFECT,
             [checks.content_right, checks.back_right, checks.same_right],
+            [that_empties_a, checks.back_right, and_identity],
         ],
         "blank": [blank, blank, blank],
         "wrong": [
@@ -279,29 +369,37 @@ EXERCISES = {
             *table("back", at=1, others=PERFECT),
             *table("same", at=2, others=PERFECT),
             ([content_by_cases, *PERFECT[1:]], "was expected"),
+            ([the_maps, *PERFECT[1:]], "shape|one array of numbers"),
         ],
     },
     "buffer": {
-        "right": [exchange, exchange_by_arrays],
+        "right": [exchange, exchange_by_arrays, exchange_in_jax],
         "blank": blank,
         "wrong": [
-            (buffer_by(chance=0.0), "New fakes come out, always"),
+            (buffer_by(chance=0.0), "Only new fakes come out"),
             (buffer_by(chance=1.0), "Always an old one"),
             (buffer_by(chance=0.2), "of what comes out is old, where half should be"),
             (buffer_by(keep=False), "the new one does not take its place"),
-            (kept_and_given, "comes out several times"),
             (buffer_by(give=False), "the old one which should"),
+            (buffer_by(place=never_the_last), "Some places are never drawn"),
+            (buffer_by(place=often_the_first), "drawn more often than others"),
+            (kept_and_given, "comes out several times"),
+            (alternating, "New and old alternate"),
             (one_coin, "One coin for the whole batch"),
+            (one_place, "One place for the whole batch"),
             (in_order, "in the order in which they came in"),
             (no_limit, "once it is full"),
             (exchanged_at_once, "nothing is exchanged before the buffer is full"),
+            (taken_out, "none took its place"),
             (new_list, "still empty"),
-            (too_few, "Give a list of as many"),
+            (batches, "What are kept|What is kept|are not the pictures"),
+            (nothing, "a NoneType"),
+            (too_few, "5 fakes came in, and 4 came out"),
+            (and_more, "5 fakes came in, and 2 came out"),
             (own_chance, "all chance must come from `rng`"),
-            (own_key, "Another rng draws just so"),
-            (buffer_by(place=a_few_places), "drawn equally often"),
+            (own_key, "Another rng gives the same draws"),
             (smaller, "It keeps 11 pictures"),
-            (backwards, "before it came in"),
+            (backwards, "not in the order of the fakes"),
         ],
     },
     "games": {
@@ -325,7 +423,7 @@ EXERCISES = {
             *table("amplified", others=[None, "b"]),
             ([amplified, "a"], "rewards"),
             ([amplified, "c"], "It is not unfinished"),
-            ([amplified, "d"], "need only be smaller"),
+            ([amplified, "d"], "a fainter one will do"),
             ([amplified, "e"], "none of the options"),
         ],
     },
