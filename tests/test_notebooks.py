@@ -35,7 +35,8 @@ TAG = "must-fail-untrained"
 # other chapters convolutions run so often that haste would take longer; they have a
 # part of it.
 COMPILED_IN_HASTE = {"chapters/03_gan", "chapters/05_project_paper"} | {
-    f"solutions/{stem}" for stem in ("02_vae", "03_gan", "04_dcgan", "05_cgan")
+    f"solutions/{stem}"
+    for stem in ("02_vae", "03_gan", "04_dcgan", "05_cgan", "07_cyclegan")
 }
 
 # Put before a chapter's first cell: fit does two steps, then takes them back.

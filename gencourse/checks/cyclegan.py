@@ -559,26 +559,28 @@ def _check_places(waits, kept):
 # --- 7.4 -----------------------------------------------------------------------
 
 
+WEIGHTS = dict(cycle_weight=3.0, identity_weight=1.5)
+
+
 def _as_it_should_be(*given):
-    return cyclegan.train_step(*given)
+    return cyclegan.train_step(*given, **WEIGHTS)
 
 
 def _no_way_back(*given):
     return cyclegan.train_step(*given, cycle_weight=0.0, identity_weight=0.0)
 
 
-def _both_in_both(g, d, g_optimizer, d_optimizer, buffers, batch, key):
-    a, b = batch
+def _both_in_both(*given):
+    *given, (a, b), key = given
     half = len(a) // 2
-    first, second = (jnp.concatenate([x[:half], y[half:]]) for x, y in ((a, b), (b, a)))
-    given = g, d, g_optimizer, d_optimizer, buffers
-    return cyclegan.train_step(*given, (first, second), key)
+    mixed = [jnp.concatenate([x[:half], y[half:]]) for x, y in ((a, b), (b, a))]
+    return cyclegan.train_step(*given, mixed, key, **WEIGHTS)
 
 
-def _ds_stand_still(g, d, g_optimizer, d_optimizer, buffers, batch, key):
+def _ds_stand_still(g, d, g_optimizer, d_optimizer, *given):
     still = nnx.clone(d), nnx.clone(d_optimizer)
-    given = g, still[0], g_optimizer, still[1], buffers
-    return cyclegan.train_step(*given, batch, key)
+    given = g, still[0], g_optimizer, still[1], *given
+    return cyclegan.train_step(*given, **WEIGHTS)
 
 
 def _g_moves_ds(g, d, g_optimizer, d_optimizer, buffers, batch, key):
@@ -589,8 +591,8 @@ def _g_moves_ds(g, d, g_optimizer, d_optimizer, buffers, batch, key):
         return sum(map(cyclegan.g_loss, verdicts)) / 2
 
     d_optimizer.update(d, nnx.grad(pleased)(d))
-    given = g, d, g_optimizer, d_optimizer, buffers
-    return cyclegan.train_step(*given, batch, key)
+    given = g, d, g_optimizer, d_optimizer, buffers, batch, key
+    return cyclegan.train_step(*given, **WEIGHTS)
 
 
 GAMES = {  # exercise 7.4 trains them: no peeping
