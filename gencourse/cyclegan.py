@@ -152,7 +152,7 @@ def train_step(
     d_loss: Callable = d_loss,
     g_loss: Callable = g_loss,
 ) -> dict[str, jax.Array]:
-    """Update both Gs once, then both Ds, on pictures that belong to no one another.
+    """Update both Gs once, then both Ds, on pictures of two domains, without pairs.
 
     Args:
       generators, discriminators: `Domains` of each.
